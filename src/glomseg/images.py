@@ -1,0 +1,201 @@
+"""Reading and writing image and mask files.
+
+Files from strangers are the normal case: every reader here answers damage, wrong types and sizes that
+would exhaust the machine with an error that names the file.
+"""
+
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from glomseg.errors import GlomsegError, InvalidInputError, MissingInputError, UnsafeFileError
+from glomseg.files import write_bytes
+from glomseg.types import IGNORE_INDEX, Classes
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+"""Suffixes, in lower case, of the files that are taken for images in a folder."""
+
+MAX_PIXELS = 2**28
+"""Images with more pixels (16,384 x 16,384) are refused as tiles: 0.8 GB decoded."""
+
+_SIXTEEN_BIT_MODES = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+
+
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return (height, width) in pixels from a file's header, without decoding it."""
+    with _open(Path(path), what="image") as image:
+        return image.height, image.width
+
+
+def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """Return an image as (H, W, 3) uint8 RGB.
+
+    Grey, palette and CMYK images are converted; transparency is laid on white, the colour of an
+    empty slide. The pixel grid is the file's own: an EXIF orientation is not applied, since masks
+    are drawn on the stored pixels.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such file.
+    InvalidInputError
+        If it is empty, damaged, not an image, or has more than 8 bits a channel.
+    UnsafeFileError
+        If it declares more than `MAX_PIXELS` pixels.
+    """
+    path = Path(path)
+    with _open(path, what="image") as image:
+        if image.mode in _SIXTEEN_BIT_MODES:
+            raise InvalidInputError(
+                f"image {str(path)!r} has more than 8 bits a channel (Pillow mode {image.mode}); how to scale it "
+                "to 8 bits is not something to guess: export it as 8-bit RGB"
+            )
+        _load(image, path, what="image")
+        if image.has_transparency_data:
+            rgba = image.convert("RGBA")
+            white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+            return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
+        return np.asarray(image.convert("RGB"))
+
+
+def read_mask_values(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """Return the values stored in a mask file as (H, W) uint8, before they are mapped to classes.
+
+    Palette images give their indices, not their colours. An RGB or RGBA mask with equal channels
+    gives that channel.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is damaged, has values above 255, or is a colour picture.
+    """
+    path = Path(path)
+    with _open(path, what="mask") as image:
+        _load(image, path, what="mask")
+        if image.mode == "1":
+            return np.asarray(image.convert("L")) // 255
+        if image.mode in ("L", "P"):
+            return np.asarray(image)
+        if image.mode == "LA":
+            return np.asarray(image)[..., 0].copy()
+        if image.mode in _SIXTEEN_BIT_MODES:
+            values = np.asarray(image)
+            whole = values.astype(np.int64)
+            if values.size and (whole.min() < 0 or whole.max() > 255 or not np.array_equal(whole, values)):
+                raise InvalidInputError(
+                    f"mask {str(path)!r} holds values from {values.min()} to {values.max()}; class indices are "
+                    "whole numbers from 0 to 255. It looks like an instance label map or a probability map: "
+                    "export class indices instead"
+                )
+            return whole.astype(np.uint8)
+        channels = np.asarray(image.convert("RGB"))
+        if (channels == channels[..., :1]).all():
+            return channels[..., 0].copy()
+        raise InvalidInputError(
+            f"mask {str(path)!r} is a colour picture; a mask has one channel of class indices. "
+            "It looks like an overlay or a coloured export: export indices (0, 1, ...) instead"
+        )
+
+
+def read_mask(
+    path: str | os.PathLike[str], *, classes: Classes, mask_values: Sequence[int] | None = None
+) -> NDArray[np.uint8]:
+    """Return a mask as (H, W) uint8 class indices, 255 where ignored.
+
+    Parameters
+    ----------
+    path
+        The mask file.
+    classes
+        Values at or above their number, other than 255, are an error.
+    mask_values
+        For each class its value in the file; None takes file values as class indices. Values that
+        are neither listed nor 255 are an error.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value stands for no class; the message names the option that mends it.
+    """
+    values = read_mask_values(path)
+    lookup = np.full(256, IGNORE_INDEX, dtype=np.uint8)
+    allowed = list(range(len(classes))) if mask_values is None else list(mask_values)
+    known = np.zeros(256, dtype=bool)
+    known[IGNORE_INDEX] = True
+    for index, value in enumerate(allowed):
+        lookup[value] = index
+        known[value] = True
+    present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    unknown = present[~known[present]]
+    if unknown.size:
+        raise InvalidInputError(
+            f"mask {str(path)!r} holds the values {present.tolist()}, but {len(classes)} classes "
+            f"({', '.join(classes.names)}) have the values {allowed}; give the file's values with --mask-values, "
+            "one a class, or name all its classes with --classes"
+        )
+    return lookup[values]
+
+
+def encode_png(array: NDArray[np.uint8]) -> bytes:
+    """Return a (H, W) or (H, W, 3) uint8 array as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, format="PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def write_png(path: str | os.PathLike[str], array: NDArray[np.uint8]) -> None:
+    """Write a (H, W) mask or (H, W, 3) RGB image, uint8, as PNG: whole or not at all."""
+    write_bytes(path, encode_png(array))
+
+
+def _open(path: Path, *, what: str) -> ImageFile.ImageFile:
+    try:
+        if not path.is_file():
+            raise MissingInputError(f"{what} {str(path)!r} does not exist or is not a file")
+        if path.stat().st_size == 0:
+            raise InvalidInputError(f"{what} {str(path)!r} is empty (0 bytes); copy or export it again")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS below decides
+            image = Image.open(path)
+    except GlomsegError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, what, str(error)) from error
+    except UnidentifiedImageError as error:
+        raise InvalidInputError(
+            f"{what} {str(path)!r} is not an image that can be read: its content fits no known format, "
+            "whatever its name says; export it again as PNG"
+        ) from error
+    except Exception as error:  # Pillow's plugins raise SyntaxError, struct.error and others on damage
+        raise _damaged(path, what, error) from error
+    if image.width * image.height > MAX_PIXELS:
+        size = f"{image.width} x {image.height}"
+        image.close()
+        raise _too_large(path, what, size)
+    return image
+
+
+def _load(image: ImageFile.ImageFile, path: Path, *, what: str) -> None:
+    try:
+        image.load()
+    except Exception as error:
+        raise _damaged(path, what, error) from error
+
+
+def _damaged(path: Path, what: str, error: Exception) -> InvalidInputError:
+    return InvalidInputError(
+        f"{what} {str(path)!r} is damaged: {error}; it was probably cut off while it was copied: copy it again"
+    )
+
+
+def _too_large(path: Path, what: str, size: str) -> UnsafeFileError:
+    return UnsafeFileError(
+        f"{what} {str(path)!r} declares {size} pixels, more than the {MAX_PIXELS:,} that a tile may have; "
+        "it is a whole slide or a decompression bomb: cut it into tiles"
+    )

@@ -1,0 +1,272 @@
+"""The nouns: small frozen records that the rest of the package passes around."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glomseg.errors import InvalidInputError
+
+IGNORE_INDEX = 255
+"""Mask value of pixels that count neither in training nor in evaluation."""
+
+Color = tuple[int, int, int]
+
+_PALETTE: tuple[Color, ...] = (
+    (0, 0, 0),
+    (0, 200, 80),
+    (255, 140, 0),
+    (60, 120, 255),
+    (230, 40, 120),
+    (250, 220, 40),
+    (0, 200, 220),
+    (150, 80, 220),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classes:
+    """The classes of a segmentation: position in `names` is the value in the mask.
+
+    Attributes
+    ----------
+    names
+        One name a class; index 0 is the background.
+    colors
+        One (red, green, blue) triple a class, each 0 to 255.
+    """
+
+    names: tuple[str, ...]
+    colors: tuple[Color, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.names) < 2:
+            raise InvalidInputError(
+                f"classes {list(self.names)} are fewer than two; "
+                "name the background first, for example background,glomerulus"
+            )
+        if len(self.names) > IGNORE_INDEX:
+            raise InvalidInputError(
+                f"{len(self.names)} classes are more than a mask of bytes can hold "
+                f"({IGNORE_INDEX}, since {IGNORE_INDEX} marks ignored pixels)"
+            )
+        if len(set(self.names)) != len(self.names):
+            raise InvalidInputError(f"class names {list(self.names)} are not all different")
+        if len(self.colors) != len(self.names):
+            raise InvalidInputError(
+                f"{len(self.names)} class names but {len(self.colors)} colours; give one colour a class"
+            )
+
+    @classmethod
+    def of(cls, names: Sequence[str], colors: Sequence[Color] | None = None) -> "Classes":
+        """Build classes from names, with the default palette where no colours are given."""
+        if colors is None:
+            colors = [_PALETTE[i % len(_PALETTE)] for i in range(len(names))]
+        return cls(names=tuple(names), colors=tuple(colors))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+GLOMERULUS = Classes.of(("background", "glomerulus"))
+"""The default: glomeruli against everything else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One tile of a data set.
+
+    Attributes
+    ----------
+    name
+        Unique within the data set; what split files and results call the tile.
+    image_path
+        The image file.
+    mask_path
+        The mask file, or None where there is no truth (prediction).
+    group
+        The slide, case or patient that the tile came from: never divided between the parts of a split.
+    """
+
+    name: str
+    image_path: Path
+    mask_path: Path | None
+    group: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A folder of tiles, paired and named; nothing is decoded yet.
+
+    Attributes
+    ----------
+    root
+        The folder (or the CSV file) that was opened.
+    samples
+        In the order of their names.
+    classes
+        What the mask values mean.
+    mask_values
+        For each class the value that stands for it in the mask files: (0, 255) reads 0 as class 0
+        and 255 as class 1. None where files hold class indices as they are.
+    mpp
+        Micrometres per pixel of the tiles, or None where it is not known.
+    grouping
+        How the groups were found, in words for a reader ("name pattern ...", "column case").
+    """
+
+    root: Path
+    samples: tuple[Sample, ...]
+    classes: Classes
+    mask_values: tuple[int, ...] | None = None
+    mpp: float | None = None
+    grouping: str = ""
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def select(self, names: Sequence[str]) -> tuple[Sample, ...]:
+        """Return the samples with these names, in the order asked for."""
+        by_name = {sample.name: sample for sample in self.samples}
+        missing = [name for name in names if name not in by_name]
+        if missing:
+            raise InvalidInputError(
+                f"{len(missing)} of {len(names)} tiles of the split are not in {self.root}, the first is "
+                f"{missing[0]!r}; the split was probably made for another data set: "
+                f"make a new one with `glomseg split {self.root}`"
+            )
+        return tuple(by_name[name] for name in names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Which tile is used for what. Names, not paths, so a split travels with the data.
+
+    Attributes
+    ----------
+    train, val, test
+        Names of tiles.
+    seed
+        What the division was drawn with.
+    by
+        "group", or "tile" where tiles were divided regardless of their slide.
+    leaking_groups
+        Groups with tiles in more than one part; empty unless `by` is "tile".
+    origin
+        How the split came to be, in words.
+    """
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...] = ()
+    seed: int = 0
+    by: str = "group"
+    leaking_groups: tuple[str, ...] = ()
+    origin: str = ""
+
+    def part(self, name: str) -> tuple[str, ...]:
+        """Return the tile names of "train", "val" or "test"."""
+        if name not in ("train", "val", "test"):
+            raise InvalidInputError(f"a split has the parts train, val and test, not {name!r}")
+        names: tuple[str, ...] = getattr(self, name)
+        return names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """How an image is brought to the size that a model works at.
+
+    The first of these that is possible decides: `fit_px` if given; `mpp` where the image's own
+    micrometres per pixel are known; else `factor`.
+
+    Attributes
+    ----------
+    mpp
+        Working micrometres per pixel.
+    factor
+        Working pixels per image pixel, for images of unknown mpp.
+    fit_px
+        (long, short) limits of the sides in pixels: the image is scaled, ratio kept, to the largest
+        size within both (MMSegmentation's ``Resize(scale, keep_ratio=True)``).
+    interpolation
+        "area" (antialiased) or "bilinear" (what MMSegmentation does; aliases when shrinking).
+    """
+
+    mpp: float | None = None
+    factor: float = 1.0
+    fit_px: tuple[int, int] | None = None
+    interpolation: str = "area"
+
+    def ratio(self, *, height: int, width: int, mpp: float | None) -> float:
+        """Return working pixels per image pixel for an image of this size and mpp."""
+        if self.fit_px is not None:
+            long, short = max(self.fit_px), min(self.fit_px)
+            return min(long / max(height, width), short / min(height, width))
+        if self.mpp is not None and mpp is not None:
+            return mpp / self.mpp
+        return self.factor
+
+    def working_size(self, *, height: int, width: int, mpp: float | None) -> tuple[int, int]:
+        """Return (height, width) in working pixels, rounded half up and at least 1."""
+        ratio = self.ratio(height=height, width=width, mpp=mpp)
+        return max(1, int(height * ratio + 0.5)), max(1, int(width * ratio + 0.5))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What one has to know to use a trained model; stored inside the model file.
+
+    Attributes
+    ----------
+    architecture
+        Name in `glomseg.models.ARCHITECTURES`.
+    options
+        Keyword arguments of the architecture's builder beyond the number of classes.
+    classes
+        What the outputs mean.
+    mean, std
+        Of the RGB input, on the 0 to 255 scale.
+    scaling
+        How images reach the working size.
+    trained_on
+        Data set, split, counts and hashes of what the model was trained on.
+    metrics
+        Figures measured at the end of training, with the part they were measured on.
+    provenance
+        Program version, command, date, starting weights.
+    """
+
+    architecture: str
+    classes: Classes
+    options: Mapping[str, Any] = field(default_factory=dict)
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    scaling: Scaling = field(default_factory=Scaling)
+    trained_on: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a model says about one image, at the image's own resolution.
+
+    Attributes
+    ----------
+    mask
+        (H, W) uint8 class index.
+    probabilities
+        (C, H, W) float32, each pixel's sum 1; None unless asked for.
+    classes
+        What the indices mean.
+    mpp
+        Micrometres per pixel of the image, or None where it is not known.
+    """
+
+    mask: NDArray[np.uint8]
+    classes: Classes
+    probabilities: NDArray[np.float32] | None = None
+    mpp: float | None = None

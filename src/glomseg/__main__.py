@@ -1,0 +1,5 @@
+"""Allow ``python -m glomseg``."""
+
+from glomseg.cli.main import main
+
+main()

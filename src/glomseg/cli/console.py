@@ -1,0 +1,70 @@
+"""How commands talk: one console, tables and progress bars with a rate and the time left."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Task as ProgressTask
+from rich.table import Table
+from rich.text import Text
+
+console = Console(highlight=False)
+error_console = Console(stderr=True, highlight=False)
+
+
+def say(*lines: str) -> None:
+    """Print plain text: markup in file names stays text."""
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+
+
+def say_json(value: Any) -> None:
+    """Print a value as JSON and nothing else, for programs."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table; columns after the first are aligned right."""
+    table = Table(title=Text(title), title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(Text(column), justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    console.print(table)
+
+
+class _RateColumn(TextColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__("")
+        self.unit = unit
+
+    def render(self, task: ProgressTask) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.3g} {self.unit}/s")
+
+
+@contextmanager
+def progress_bar(description: str, *, unit: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Show a bar on stderr and yield ``advance(done, total, note)`` that updates it.
+
+    The bar shows done of total, the rate, the time left and the note (a loss, say).
+    """
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(unit),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+        console=error_console,
+    )
+    task: TaskID = progress.add_task(description, total=None, note="")
+
+    def advance(done: int, total: int, note: str = "") -> None:
+        progress.update(task, completed=done, total=total, note=note)
+
+    with progress:
+        yield advance

@@ -1,0 +1,62 @@
+"""The command line: one thin module a command, loaded only when it is called."""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from glomseg._version import __version__
+from glomseg.errors import GlomsegError
+
+# Name, one line of help, in the order in which a newcomer needs them. The modules are imported on use,
+# so `glomseg --help` stays instant.
+COMMANDS = (
+    ("doctor", "Check this machine: what works, what will be slow, what is missing."),
+    ("synth", "Draw a synthetic kidney data set to try things on."),
+    ("inspect", "Count, check and show a data set."),
+    ("split", "Divide a data set into training, validation and test parts by slide."),
+    ("train", "Train a model on a folder of tiles and masks."),
+    ("evaluate", "Measure a model on a part of a data set."),
+    ("predict", "Find glomeruli in images."),
+    ("benchmark", "Measure how fast a model is on this machine."),
+    ("models", "List the models and the known weights."),
+)
+
+app = App(
+    name="glomseg",
+    help="Find, measure and honestly evaluate glomeruli in kidney histology.",
+    help_epilogue="Every command explains itself with --help. With --debug an error shows its traceback.",
+    version=__version__,
+    help_format="plaintext",
+)
+for _position, (_name, _help) in enumerate(COMMANDS):
+    app.command(f"glomseg.cli.{_name}:{_name}", name=_name, help=_help, sort_key=_position)
+
+EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 when all went well, 1 on an error, 2 on wrong usage."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in tokens
+    tokens = [token for token in tokens if token != "--debug"]
+    try:
+        result = app(tokens, exit_on_error=False, result_action="return_value")
+    except CycloptsError:  # already printed
+        sys.exit(EXIT_USAGE)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:  # `glomseg ... | head`
+        sys.stderr.close()
+        sys.exit(EXIT_ERROR)
+    except GlomsegError as error:
+        if debug:
+            raise
+        print(f"glomseg: {error}", file=sys.stderr)
+        sys.exit(EXIT_ERROR)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""Validated settings of a training run, read from recipes (TOML files) and ``key=value`` overrides.
+
+A recipe is data: it can be read, compared and stored, never executed. Every key has its place and its
+range here; an unknown key is an error that names the nearest one.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from glomseg.errors import InvalidInputError, MissingInputError
+from glomseg.files import read_text
+from glomseg.types import Scaling
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(_Section):
+    """The network and what it starts from."""
+
+    architecture: str = "fpn_resnet_small"
+    options: dict[str, Any] = Field(default_factory=dict)
+    weights: str | None = None
+    """A known name (`glomseg models`) or a file; None starts from random numbers."""
+
+
+class ScalingSettings(_Section):
+    """The working size; see `glomseg.types.Scaling`."""
+
+    mpp: float | None = Field(default=2.0, gt=0)
+    factor: float | None = Field(default=None, gt=0, le=1)
+    """For tiles of unknown mpp; None chooses it from the size of the objects in the training masks."""
+    fit_px: tuple[int, int] | None = None
+    interpolation: Literal["area", "bilinear"] = "area"
+
+    def scaling(self, *, factor: float) -> Scaling:
+        """Return the scaling with `factor` where the settings leave it open."""
+        return Scaling(
+            mpp=self.mpp,
+            factor=factor if self.factor is None else self.factor,
+            fit_px=self.fit_px,
+            interpolation=self.interpolation,
+        )
+
+
+class CropSettings(_Section):
+    """How training windows are cut from the tiles.
+
+    ``resize_then_crop`` is MMSegmentation's RandomResize, RandomCrop and RandomFlip; ``centered`` draws
+    a centre (on the foreground with probability `foreground_share`), a scale and a rotation, and cuts
+    the window in one interpolation.
+    """
+
+    method: Literal["centered", "resize_then_crop"] = "centered"
+    size_px: int = Field(default=256, ge=32, le=4096)
+    scale_range: tuple[float, float] = (0.6, 1.6)
+    foreground_share: float = Field(default=0.5, ge=0, le=1)
+    rotate: bool = True
+    flip: Literal["none", "horizontal", "both"] = "both"
+    cat_max_ratio: float = Field(default=1.0, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "CropSettings":
+        low, high = self.scale_range
+        if not 0 < low <= high:
+            raise ValueError(f"scale_range must be two positive numbers in order, not {self.scale_range}")
+        return self
+
+
+class AugmentSettings(_Section):
+    """How the colours of a window are changed; 0 switches a change off."""
+
+    stain: float = Field(default=0.0, ge=0, le=1)
+    """Standard deviation of the log amount of each stain; the stain vectors turn by a fifth of it."""
+    gamma: float = Field(default=0.0, ge=0, le=1)
+    """Standard deviation of the log exponent."""
+    blur_px: float = Field(default=0.0, ge=0, le=10)
+    """Largest standard deviation of the Gaussian blur; half of the windows stay sharp."""
+    noise: float = Field(default=0.0, ge=0, le=64)
+    """Largest standard deviation of the noise in grey levels."""
+    grey_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of windows that lose their colour."""
+
+
+class LossSettings(_Section):
+    """The parts of the loss and their weights."""
+
+    cross_entropy: float = Field(default=1.0, ge=0)
+    dice: float = Field(default=0.0, ge=0)
+    auxiliary: float = Field(default=0.4, ge=0)
+    class_weights: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _some_loss(self) -> "LossSettings":
+        if self.cross_entropy == 0 and self.dice == 0:
+            raise ValueError("cross_entropy and dice are both 0, so nothing would be learnt")
+        return self
+
+
+class OptimizerSettings(_Section):
+    """The optimizer and its step size."""
+
+    name: Literal["sgd", "adamw"] = "adamw"
+    lr: float = Field(default=1e-3, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip_grad_norm: float | None = Field(default=None, gt=0)
+
+
+class ScheduleSettings(_Section):
+    """Polynomial decay after a linear warm-up."""
+
+    power: float = Field(default=0.9, gt=0)
+    min_lr: float = Field(default=0.0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    end_step: int | None = Field(default=None, ge=2)
+    """Where the decay ends; None is the last step. MMSegmentation's stock schedules say 80000."""
+
+
+class RunSettings(_Section):
+    """Length, rhythm and seed of the run."""
+
+    steps: int = Field(default=800, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    val_every: int = Field(default=400, ge=1)
+    save_every: int = Field(default=400, ge=1)
+    log_every: int = Field(default=20, ge=1)
+    keep_checkpoints: int = Field(default=2, ge=1)
+    seed: int = Field(default=0, ge=0)
+    best_metric: Literal["mean_iou", "mean_dice", "mean_accuracy", "foreground_iou"] = "mean_iou"
+    workers: int | None = Field(default=None, ge=0)
+    """Processes that prepare windows; None chooses by the processor."""
+    cache_share: float = Field(default=0.5, ge=0, le=0.9)
+    """Share of the free memory that decoded tiles may fill; a larger set is decoded as it is used."""
+    channels_last: bool = True
+
+
+class Settings(_Section):
+    """Everything that decides a training run, apart from the data."""
+
+    recipe: str = "default"
+    model: ModelSettings = ModelSettings()
+    scaling: ScalingSettings = ScalingSettings()
+    crop: CropSettings = CropSettings()
+    augment: AugmentSettings = AugmentSettings()
+    loss: LossSettings = LossSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    run: RunSettings = RunSettings()
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Return the names of the recipes that come with the package."""
+    folder = resources.files("glomseg") / "recipes"
+    return tuple(sorted(Path(item.name).stem for item in folder.iterdir() if item.name.endswith(".toml")))
+
+
+def load_recipe(recipe: str, overrides: Iterable[str] = ()) -> Settings:
+    """Return the settings of a recipe with overrides applied.
+
+    Parameters
+    ----------
+    recipe
+        A name from `recipe_names` or the path of a TOML file.
+    overrides
+        ``section.key=value`` texts; the value is read as TOML (``0.5``, ``true``, ``[0.5, 2]``), and
+        as a plain text where it is no TOML.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such recipe.
+    InvalidInputError
+        If the file is no TOML, a key is unknown (the message names the nearest), or a value is out of range.
+    """
+    if recipe in recipe_names():
+        text = (resources.files("glomseg") / "recipes" / f"{recipe}.toml").read_text(encoding="utf-8")
+        origin = f"recipe {recipe!r}"
+    elif recipe.endswith(".toml"):
+        text = read_text(recipe, what="recipe", max_bytes=2**20)
+        origin = f"recipe {recipe!r}"
+    else:
+        raise MissingInputError(
+            f"there is no recipe {recipe!r}; the package has {', '.join(recipe_names())}, "
+            "and the path of a .toml file works too"
+        )
+    try:
+        values: dict[str, Any] = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InvalidInputError(f"{origin} is not valid TOML: {error}") from error
+    values.setdefault("recipe", Path(recipe).stem)
+    for override in overrides:
+        _apply_override(values, override)
+    return parse_settings(values, origin=origin)
+
+
+def parse_settings(values: Mapping[str, Any], *, origin: str) -> Settings:
+    """Validate nested settings; `origin` names them in the error."""
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise InvalidInputError(f"{origin}: " + "; ".join(_explain(item) for item in error.errors())) from error
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise InvalidInputError(f"--set {override!r} is not of the form key=value, for example run.steps=2000")
+    parts = key.strip().split(".")
+    try:
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = None if text.strip() in ("none", "null") else text.strip()
+    section = values
+    for part in parts[:-1]:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise InvalidInputError(f"--set {override!r}: {part!r} is a value, not a section")
+    section[parts[-1]] = value
+
+
+def _explain(error: Any) -> str:
+    location = [str(part) for part in error["loc"]]
+    key = ".".join(location)
+    if error["type"] != "extra_forbidden":
+        return f"{key} = {error.get('input')!r}: {error['msg'].removeprefix('Value error, ')}"
+    known = _known_keys()
+    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or _same_last_part(key, known)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; the sections are {', '.join(Settings.model_fields)}"
+    return f"there is no setting {key!r}{hint}"
+
+
+def _known_keys() -> list[str]:
+    keys = []
+    for name, field in Settings.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            keys += [f"{name}.{inner}" for inner in annotation.model_fields]
+        keys.append(name)
+    return keys
+
+
+def _same_last_part(key: str, known: Sequence[str]) -> list[str]:
+    last = key.rsplit(".", maxsplit=1)[-1]
+    names = [item.rsplit(".", maxsplit=1)[-1] for item in known]
+    matches = difflib.get_close_matches(last, names, n=1, cutoff=0.7)
+    return [known[names.index(matches[0])]] if matches else []

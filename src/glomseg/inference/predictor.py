@@ -1,0 +1,111 @@
+"""From an image to its prediction."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from glomseg.data.crops import resize
+from glomseg.devices import autocast_dtype, choose_device, choose_precision
+from glomseg.models.model_files import load_model
+from glomseg.types import ModelCard, Prediction
+
+Image = NDArray[np.uint8]
+
+
+class Predictor:
+    """A model made ready to predict images; it keeps nothing between calls.
+
+    Parameters
+    ----------
+    model
+        A network with logits as output. It is put into evaluation mode and moved to the device.
+    card
+        How images have to be prepared for it.
+    device
+        "auto", "cpu", "cuda", ...
+    precision
+        "auto", "32-true", "bf16-mixed" or "16-mixed"; "auto" takes bf16 where the device has it.
+
+    Examples
+    --------
+    >>> predictor = load_predictor("run/best.safetensors")  # doctest: +SKIP
+    >>> predictor.predict(read_image("tile.png")).mask.shape  # doctest: +SKIP
+    (1024, 1024)
+    """
+
+    def __init__(self, model: nn.Module, card: ModelCard, *, device: str = "auto", precision: str = "auto") -> None:
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
+        self.model = model.to(self.device).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.card = card
+
+    def predict(self, image: Image, *, mpp: float | None = None, keep_probabilities: bool = False) -> Prediction:
+        """Return the class of every pixel of an image (H, W, 3) uint8 RGB, at the image's resolution.
+
+        Parameters
+        ----------
+        image
+            Of any size; it is brought to the working size as the card says.
+        mpp
+            Its micrometres per pixel, where known.
+        keep_probabilities
+            Also return the (C, H, W) float32 probabilities, as large as C float images.
+        """
+        logits = self.logits(image, mpp=mpp)
+        mask = logits.argmax(dim=1)[0].to(torch.uint8).cpu().numpy()
+        probabilities = logits.softmax(dim=1)[0].cpu().numpy() if keep_probabilities else None
+        return Prediction(mask=mask, probabilities=probabilities, classes=self.card.classes, mpp=mpp)
+
+    @torch.inference_mode()
+    def logits(self, image: Image, *, mpp: float | None = None) -> Tensor:
+        """Return the (1, C, H, W) float32 logits at the image's own resolution.
+
+        Conventions
+        -----------
+        As in MMSegmentation's whole mode the logits are enlarged twice, bilinearly and with
+        ``align_corners=False``: to the working size, then to the image's.
+        """
+        height, width = image.shape[:2]
+        size = self.card.scaling.working_size(height=height, width=width, mpp=mpp)
+        working = resize(image, height=size[0], width=size[1], interpolation=self.card.scaling.interpolation)
+        logits = self.forward(self.prepare([working]))
+        logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        if size != (height, width):
+            logits = F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)
+        return logits
+
+    def prepare(self, images: Sequence[Image]) -> Tensor:
+        """Return equally large working images as one normalised (B, 3, h, w) float32 batch on the device."""
+        batch = torch.from_numpy(np.stack(images)).to(self.device).permute(0, 3, 1, 2)  # channels last already
+        mean = torch.tensor(self.card.mean, device=self.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.card.std, device=self.device).view(1, 3, 1, 1)
+        return (batch.float() - mean) / std
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Return the model's (B, C, h', w') float32 logits at its head's resolution."""
+        dtype = autocast_dtype(self.precision)
+        with torch.inference_mode(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+            logits: Tensor = self.model(batch).main
+        return logits.float()
+
+
+def load_predictor(path: str | Path, *, device: str = "auto", precision: str = "auto") -> Predictor:
+    """Return a predictor from a model file, or from a run folder, whose best model it takes."""
+    model, card = load_model(model_path(path))
+    return Predictor(model, card, device=device, precision=precision)
+
+
+def model_path(path: str | Path) -> Path:
+    """Return the model file that a path stands for: itself, or the best (else last) model of a run folder."""
+    path = Path(path)
+    if path.is_dir():
+        from glomseg.runs import open_run
+
+        run = open_run(path)
+        return run.best_model if run.best_model.exists() else run.last_model
+    return path

@@ -1,0 +1,67 @@
+"""Networks by name."""
+
+import difflib
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from pydantic import ValidationError, validate_call
+
+from glomseg.errors import InvalidInputError
+from glomseg.models.pspnet import pspnet
+from glomseg.models.segmentor import Segmentor
+
+ARCHITECTURES: dict[str, Callable[..., Segmentor]] = {
+    "pspnet_r18": partial(pspnet, depth=18, head_channels=128, auxiliary_channels=64),
+    "pspnet_r50": partial(pspnet, depth=50),
+    "pspnet_r101": partial(pspnet, depth=101),
+}
+"""Builders by name; each takes ``n_classes`` and its own options by keyword."""
+
+
+def build_model(architecture: str, *, n_classes: int, **options: Any) -> Segmentor:
+    """Return a network with fresh weights.
+
+    Parameters
+    ----------
+    architecture
+        A name in `ARCHITECTURES`.
+    n_classes
+        Channels of the logits, at least 2.
+    **options
+        Further keyword arguments of the builder, checked for name, type and range.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such architecture or option (the message names the nearest), or a value is wrong.
+
+    Examples
+    --------
+    >>> model = build_model("pspnet_r18", n_classes=2, base_channels=16)
+    """
+    if architecture not in ARCHITECTURES:
+        raise InvalidInputError(
+            f"there is no architecture {architecture!r}; {_did_you_mean(architecture, list(ARCHITECTURES))}"
+        )
+    if isinstance(n_classes, bool) or not isinstance(n_classes, int) or not 2 <= n_classes <= 255:
+        raise InvalidInputError(f"a model needs 2 to 255 classes, background included, not {n_classes!r}")
+    builder = ARCHITECTURES[architecture]
+    known = [name for name in inspect.signature(builder).parameters if name != "n_classes"]
+    for name in options:
+        if name not in known:
+            raise InvalidInputError(f"{architecture} has no option {name!r}; {_did_you_mean(name, known)}")
+    try:
+        return validate_call(builder)(n_classes=n_classes, **options)
+    except ValidationError as error:
+        reasons = "; ".join(
+            f"option {'.'.join(map(str, item['loc']))} = {item['input']!r}: {item['msg']}" for item in error.errors()
+        )
+        raise InvalidInputError(f"{architecture} cannot be built: {reasons}") from error
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    listed = f"there are {', '.join(known)}"
+    return f"did you mean {' or '.join(map(repr, nearest))}? {listed}" if nearest else listed

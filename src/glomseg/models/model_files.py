@@ -1,0 +1,194 @@
+"""glomseg's own model files: the weights as safetensors, the model card as JSON in its metadata.
+
+Reading one cannot run code: a safetensors file is a JSON header and raw numbers. Everything the header
+claims is still checked here, since such files come from strangers.
+"""
+
+import dataclasses
+import json
+import math
+import os
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from glomseg.errors import InvalidInputError, MissingInputError
+from glomseg.files import atomic_path, json_text
+from glomseg.models.build import build_model
+from glomseg.models.segmentor import Segmentor
+from glomseg.types import ModelCard
+
+SUFFIX = ".safetensors"
+"""Suffix of model files; any other works too."""
+
+_CARD_KEY = "glomseg_model_card"
+_FORMAT_KEY = "glomseg_format"
+_FORMAT = "1"
+_CARD_TYPE = TypeAdapter(ModelCard)
+
+
+def save_model(path: str | os.PathLike[str], model: nn.Module, card: ModelCard) -> None:
+    """Write a model and its card to `path`, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file; an existing one is replaced.
+    model
+        A network whose entries are those of ``build_model(card.architecture, ...)``; its weights are
+        written as they are, from whatever device they are on.
+    card
+        What one has to know to use the model. NaN in its figures becomes null.
+
+    Raises
+    ------
+    InvalidInputError
+        If the model's entries are not those that the card describes.
+    OutputError
+        If the file cannot be written.
+    """
+    entries = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    problem = _difference(_blank(card).state_dict(), {name: tuple(value.shape) for name, value in entries.items()})
+    if problem:
+        raise InvalidInputError(f"the model does not fit its card ({card.architecture}): {problem}")
+    metadata = {"format": "pt", _FORMAT_KEY: _FORMAT, _CARD_KEY: json_text(dataclasses.asdict(card))}
+    with atomic_path(path) as temporary:
+        save_file(entries, temporary, metadata=metadata)
+
+
+def load_model(path: str | os.PathLike[str]) -> tuple[Segmentor, ModelCard]:
+    """Return the network stored in a model file, in evaluation mode on the CPU, and its card.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such file.
+    InvalidInputError
+        If the file is damaged, of another kind, or its entries are not those of its architecture.
+    """
+    path = Path(path)
+    _check_kind(path)
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            card = _read_card(path, file.metadata() or {})
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            model = _blank(card)
+            problem = _difference(model.state_dict(), shapes)
+            if problem:
+                raise InvalidInputError(
+                    f"model file {str(path)!r} does not hold the weights of a {card.architecture}: {problem}; "
+                    "it was damaged or made by another program or version: get it again"
+                )
+            # Copies, so that the model does not depend on the file staying as it is.
+            entries = {name: file.get_tensor(name).clone() for name in shapes}
+    except SafetensorError as error:
+        raise InvalidInputError(
+            f"model file {str(path)!r} is damaged or no glomseg model: {error}; "
+            "it was probably cut off while it was copied: copy it again"
+        ) from error
+    _check_values(path, model.state_dict(), entries)
+    model.load_state_dict(entries, assign=True)
+    return model.eval(), card
+
+
+def _blank(card: ModelCard) -> Segmentor:
+    # On the meta device a network costs no memory, whatever widths a hostile card asks for.
+    with torch.device("meta"):
+        return build_model(card.architecture, n_classes=len(card.classes), **card.options)
+
+
+def _difference(expected: dict[str, Tensor], found: dict[str, tuple[int, ...]]) -> str:
+    """Return in words how the entries found differ from those expected; empty if they do not."""
+    missing = [name for name in expected if name not in found]
+    if missing:
+        return f"{len(missing)} entries are missing, the first is {missing[0]!r}"
+    extra = [name for name in found if name not in expected]
+    if extra:
+        return f"{len(extra)} entries are unknown, the first is {extra[0]!r}"
+    for name, value in expected.items():
+        if tuple(value.shape) != found[name]:
+            return f"{name!r} has the shape {found[name]} instead of {tuple(value.shape)}"
+    return ""
+
+
+def _check_values(path: Path, expected: dict[str, Tensor], entries: dict[str, Tensor]) -> None:
+    for name, value in entries.items():
+        if value.dtype != expected[name].dtype:
+            raise InvalidInputError(
+                f"model file {str(path)!r}: {name!r} holds {value.dtype} instead of {expected[name].dtype}"
+            )
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise InvalidInputError(
+                f"model file {str(path)!r}: {name!r} holds NaN or infinite numbers; "
+                "the training diverged or the file was damaged"
+            )
+
+
+def _check_kind(path: Path) -> None:
+    """Raise unless `path` is a file that can be a safetensors file; say what it is where that is known."""
+    try:
+        if not path.is_file():
+            raise MissingInputError(f"model file {str(path)!r} does not exist or is not a file")
+        with open(path, "rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        if isinstance(error, MissingInputError):
+            raise
+        raise InvalidInputError(f"model file {str(path)!r} cannot be read: {error.strerror or error}") from error
+    if not start:
+        raise InvalidInputError(f"model file {str(path)!r} is empty (0 bytes); copy it again")
+    if start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
+        raise InvalidInputError(
+            f"{str(path)!r} is a PyTorch checkpoint, not a glomseg model: it does not say which classes, scale and "
+            f"colours it was made for. Start a training from it with `glomseg train DATA --weights {path}`"
+        )
+    if len(start) < 9 or start[8:9] != b"{":
+        raise InvalidInputError(
+            f"{str(path)!r} is not a glomseg model file; give the {SUFFIX} file that a training wrote"
+        )
+
+
+def _read_card(path: Path, metadata: dict[str, str]) -> ModelCard:
+    version = metadata.get(_FORMAT_KEY)
+    if version is None or _CARD_KEY not in metadata:
+        raise InvalidInputError(
+            f"{str(path)!r} holds weights but no glomseg model card, so its classes, scale and colours are unknown; "
+            f"start a training from it with `glomseg train DATA --weights {path}`"
+        )
+    if version != _FORMAT:
+        raise InvalidInputError(
+            f"model file {str(path)!r} has the format {version!r}, and this version of glomseg reads format "
+            f"{_FORMAT!r}: it was made by a newer version, install that one"
+        )
+    try:
+        # `json.loads` first: it takes the last of two equal keys, as every other reader of the file does.
+        card = _CARD_TYPE.validate_json(json.dumps(json.loads(metadata[_CARD_KEY])), strict=True)
+    except ValidationError as error:
+        reasons = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:5])
+        raise InvalidInputError(f"model file {str(path)!r} has a model card that is not valid: {reasons}") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"model file {str(path)!r} has a model card that is no JSON: {error}") from error
+    problem = _implausible(card)
+    if problem:
+        raise InvalidInputError(f"model file {str(path)!r} has a model card that is not valid: {problem}")
+    return card
+
+
+def _implausible(card: ModelCard) -> str:
+    scaling = card.scaling
+    if not all(math.isfinite(value) for value in (*card.mean, *card.std)) or min(card.std) <= 0:
+        return f"mean {card.mean} and std {card.std} must be finite, and std positive"
+    for name, value in (("mpp", scaling.mpp), ("factor", scaling.factor)):
+        if value is not None and not (math.isfinite(value) and 0 < value < 1e4):
+            return f"scaling.{name} = {value} must be positive and below 10,000"
+    if scaling.fit_px is not None and not all(0 < side <= 2**16 for side in scaling.fit_px):
+        return f"scaling.fit_px = {scaling.fit_px} must be from 1 to 65,536 pixels"
+    if scaling.interpolation not in ("area", "bilinear"):
+        return f"scaling.interpolation = {scaling.interpolation!r} must be 'area' or 'bilinear'"
+    if not all(0 <= channel <= 255 for color in card.classes.colors for channel in color):
+        return f"classes.colors = {card.classes.colors} must be from 0 to 255"
+    return ""

@@ -1,0 +1,277 @@
+"""What lies where in a tile: tissue, glomeruli, vessels and the packing of tubules between them.
+
+Coordinates are um from the tile's upper left corner. Structures reach beyond the tile by `MARGIN_UM`, so
+that its border cuts them as a camera would.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from glomseg.data.synthetic.shapes import Points, blob_outline, noise_field, pack_cells
+
+MARGIN_UM = 60.0
+_GRID_UM = 1.5
+_MIN_VISIBLE_UM2 = 2500.0
+"""Less of a glomerulus than this is not left in a tile: nobody could recognise it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TubuleKind:
+    """How tubules of one kind are painted; pairs are the ends of a uniform range, amounts are of dye.
+
+    `clear_share` is how empty the lumen is, `cast` the PAS-positive content of some lumens.
+    """
+
+    hematoxylin: tuple[float, float]
+    pas: tuple[float, float]
+    epithelium_um: tuple[float, float]
+    foam: float
+    cast: tuple[float, float]
+    nucleus_spacing_um: tuple[float, float]
+    nucleus_um: float
+    membrane_pas: tuple[float, float]
+    membrane_um: float
+
+
+TUBULE_KINDS = {
+    "proximal": TubuleKind(
+        hematoxylin=(0.05, 0.15), pas=(0.10, 0.22), epithelium_um=(11, 19), foam=0.55, cast=(0.0, 0.05),
+        nucleus_spacing_um=(12, 24), nucleus_um=6.6, membrane_pas=(0.30, 0.50), membrane_um=0.9,
+    ),
+    "distal": TubuleKind(
+        hematoxylin=(0.06, 0.14), pas=(0.07, 0.14), epithelium_um=(6, 10), foam=0.35, cast=(0.01, 0.03),
+        nucleus_spacing_um=(9.5, 15), nucleus_um=6.0, membrane_pas=(0.26, 0.42), membrane_um=0.8,
+    ),
+    "clear": TubuleKind(
+        hematoxylin=(0.02, 0.06), pas=(0.03, 0.07), epithelium_um=(7, 11), foam=0.6, cast=(0.01, 0.03),
+        nucleus_spacing_um=(9.5, 15), nucleus_um=6.2, membrane_pas=(0.26, 0.42), membrane_um=0.8,
+    ),
+    "crowded": TubuleKind(
+        hematoxylin=(0.09, 0.18), pas=(0.12, 0.24), epithelium_um=(9, 16), foam=0.5, cast=(0.02, 0.08),
+        nucleus_spacing_um=(6, 9), nucleus_um=6.0, membrane_pas=(0.36, 0.55), membrane_um=1.1,
+    ),
+    "cast": TubuleKind(
+        hematoxylin=(0.05, 0.10), pas=(0.10, 0.18), epithelium_um=(4, 7), foam=0.25, cast=(0.35, 0.65),
+        nucleus_spacing_um=(10, 18), nucleus_um=5.5, membrane_pas=(0.42, 0.6), membrane_um=1.3,
+    ),
+    "atrophic": TubuleKind(
+        hematoxylin=(0.10, 0.18), pas=(0.16, 0.26), epithelium_um=(6, 9), foam=0.4, cast=(0.03, 0.25),
+        nucleus_spacing_um=(8, 12), nucleus_um=5.6, membrane_pas=(0.45, 0.62), membrane_um=2.2,
+    ),
+    "fat": TubuleKind(
+        hematoxylin=(0.01, 0.03), pas=(0.05, 0.10), epithelium_um=(0.3, 0.8), foam=0.2, cast=(0.0, 0.004),
+        nucleus_spacing_um=(60, 120), nucleus_um=4.5, membrane_pas=(0.12, 0.22), membrane_um=1.0,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tubule:
+    """One profile of a tubule: its outline (N, 2) and its kind, a key of `TUBULE_KINDS`."""
+
+    outline: Points
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glomerulus:
+    """One glomerulus: its outline (N, 2) along the outside of Bowman's capsule, and whether it is sclerosed."""
+
+    outline: Points
+    centre: tuple[float, float]
+    radius_um: float
+    sclerosed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vessel:
+    """One vessel: its outline (N, 2), and the wall's share of its radius."""
+
+    outline: Points
+    centre: tuple[float, float]
+    wall_share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """All structures of one tile.
+
+    Attributes
+    ----------
+    extent_um
+        Side of the tile.
+    tissue_um
+        (H, W) float32 on a grid over the tile: distance to the edge of the tissue, positive inside.
+    scar, infiltrate
+        (H, W) float32 on the same grid, 0 to 1: fibrous scar, and lymphocytes.
+    tubules, glomeruli, vessels
+        The structures.
+    """
+
+    extent_um: float
+    tissue_um: NDArray[np.float32]
+    scar: NDArray[np.float32]
+    infiltrate: NDArray[np.float32]
+    tubules: tuple[Tubule, ...]
+    glomeruli: tuple[Glomerulus, ...]
+    vessels: tuple[Vessel, ...]
+
+
+def draw_layout(rng: np.random.Generator, *, extent_um: float, n_glomeruli: int) -> Layout:
+    """Return a random arrangement of kidney cortex in a tile of `extent_um` with so many glomeruli."""
+    wide_um = extent_um + 2 * MARGIN_UM
+    n_grid = round(wide_um / _GRID_UM)
+    shape = (n_grid, n_grid)
+    glomeruli = _draw_glomeruli(rng, extent_um=extent_um, n=n_glomeruli)
+    tissue_um = _tissue_field(rng, wide_um, shape, glomeruli=glomeruli)
+    vessels = _draw_vessels(rng, extent_um=extent_um, glomeruli=glomeruli)
+    scar = _patches(noise_field(rng, 110.0, extent_um=wide_um, shape=shape), threshold=rng.normal(1.5, 0.6))
+    infiltrate = _patches(noise_field(rng, 70.0, extent_um=wide_um, shape=shape), threshold=rng.normal(1.7, 0.5))
+    tubules = _draw_tubules(
+        rng, wide_um, occupied=[*(g.outline for g in glomeruli), *(v.outline for v in vessels)],
+        tissue_um=tissue_um, crowding=np.maximum(scar, 0.6 * infiltrate),
+    )  # fmt: skip
+    inner = slice(round(MARGIN_UM / _GRID_UM), n_grid - round(MARGIN_UM / _GRID_UM))
+    return Layout(
+        extent_um=extent_um,
+        tissue_um=np.ascontiguousarray(tissue_um[inner, inner]),
+        scar=np.ascontiguousarray(scar[inner, inner]),
+        infiltrate=np.ascontiguousarray(infiltrate[inner, inner]),
+        tubules=tubules,
+        glomeruli=glomeruli,
+        vessels=vessels,
+    )
+
+
+def _patches(noise: NDArray[np.float32], *, threshold: float) -> NDArray[np.float32]:
+    patches: NDArray[np.float32] = np.clip((noise - threshold) / 0.7, 0, 1).astype(np.float32)
+    return patches
+
+
+def _draw_glomeruli(rng: np.random.Generator, *, extent_um: float, n: int) -> tuple[Glomerulus, ...]:
+    placed: list[Glomerulus] = []
+    while len(placed) < n:
+        candidate = _draw_glomerulus(rng, extent_um=extent_um, beside=placed)
+        if candidate is not None:
+            placed.append(candidate)
+    return tuple(placed)
+
+
+def _draw_glomerulus(
+    rng: np.random.Generator, *, extent_um: float, beside: list[Glomerulus]
+) -> Glomerulus | None:
+    """Return a glomerulus that shows enough of itself and overlaps no other, or None where that failed."""
+    sclerosed = bool(rng.random() < 0.07)
+    radius = float(rng.uniform(66, 84) if sclerosed else np.clip(rng.normal(95, 14), 70, 125))
+    for attempt in range(60):
+        crowded = attempt > 30  # then it may lie mostly outside, where there is always room
+        low = -0.5 * radius if crowded or rng.random() < 0.3 else min(radius, extent_um / 2)
+        x, y = (float(value) for value in rng.uniform(low, extent_um - low, 2))
+        if beside and rng.random() < 0.25:  # a touching pair
+            angle, other = rng.uniform(0, 2 * np.pi), beside[-1]
+            reach = (other.radius_um + radius) * 1.03
+            x, y = other.centre[0] + reach * np.cos(angle), other.centre[1] + reach * np.sin(angle)
+        if any(np.hypot(x - o.centre[0], y - o.centre[1]) < 1.02 * (radius + o.radius_um) for o in beside):
+            continue
+        outline = blob_outline(rng, (x, y), radius, roughness=0.035, elongation=rng.uniform(1.0, 1.22))
+        if _visible_area_um2(outline, extent_um) > min(_MIN_VISIBLE_UM2, 0.3 * extent_um**2):
+            return Glomerulus(outline=outline, centre=(x, y), radius_um=radius, sclerosed=sclerosed)
+    return None
+
+
+def _visible_area_um2(outline: Points, extent_um: float) -> float:
+    canvas = np.zeros((64, 64), dtype=np.uint8)
+    cv2.fillPoly(canvas, [np.rint(outline * (64 / extent_um)).astype(np.int32)], 1)
+    return float(canvas.sum()) * (extent_um / 64) ** 2
+
+
+def _tissue_field(
+    rng: np.random.Generator, wide_um: float, shape: tuple[int, int], *, glomeruli: tuple[Glomerulus, ...]
+) -> NDArray[np.float32]:
+    """Return the distance to the tissue's edge (H, W) in um: all tissue, one edge, a thin core, or nothing."""
+    y, x = (np.mgrid[: shape[0], : shape[1]].astype(np.float32) + 0.5) * (wide_um / shape[0]) - wide_um / 2
+    turn = rng.uniform(0, 2 * np.pi)
+    across = np.cos(turn) * x + np.sin(turn) * y
+    wave = 35 * noise_field(rng, 160.0, extent_um=wide_um, shape=shape)
+    wave += 14 * noise_field(rng, 45.0, extent_um=wide_um, shape=shape)
+    inner_um = wide_um - 2 * MARGIN_UM
+    kind = rng.random()
+    offset = float(rng.uniform(-0.2, 0.4)) * inner_um
+    half_width = float(rng.uniform(0.3, 0.5)) * inner_um
+    if kind < 0.5:
+        field = np.full(shape, 500.0, dtype=np.float32)
+    elif kind < 0.78:
+        field = across + offset + wave
+    elif kind < 0.95 or glomeruli:
+        field = half_width - np.abs(across) + wave
+    else:
+        field = across - 0.42 * inner_um + wave
+    for glomerulus in glomeruli:  # tissue round a glomerulus, though hardly any at an edge
+        centre = np.asarray(glomerulus.centre) - inner_um / 2
+        rim = glomerulus.radius_um + float(rng.choice([4.0, 60.0]))
+        field = np.maximum(field, rim + 0.5 * wave - np.hypot(x - centre[0], y - centre[1]))
+    return field.astype(np.float32)
+
+
+def _draw_vessels(
+    rng: np.random.Generator, *, extent_um: float, glomeruli: tuple[Glomerulus, ...]
+) -> tuple[Vessel, ...]:
+    """Return arteries, arterioles and veins, as many as the tile's area holds, that overlap nothing."""
+    expected = extent_um**2 / 512**2
+    radii = [
+        *rng.uniform(70, 170, rng.poisson(0.16 * expected)),  # arcuate and interlobular arteries
+        *rng.uniform(28, 60, rng.poisson(0.5 * expected)),
+        *rng.uniform(9, 20, rng.poisson(2.5 * expected)),  # arterioles
+    ]
+    vessels: list[Vessel] = []
+    taken = [(g.centre, g.radius_um) for g in glomeruli]
+    for radius in radii:
+        for _ in range(8):
+            centre = (float(rng.uniform(0, extent_um)), float(rng.uniform(0, extent_um)))
+            elongation = float(rng.uniform(1.0, 1.9))
+            reach = radius * np.sqrt(elongation) * 1.1
+            if all(np.hypot(centre[0] - c[0], centre[1] - c[1]) > reach + r + 6 for c, r in taken):
+                outline = blob_outline(rng, centre, radius, roughness=0.06, elongation=elongation)
+                wall = float(rng.uniform(0.08, 0.2) if rng.random() < 0.2 else rng.uniform(0.42, 0.75))
+                vessels.append(Vessel(outline=outline, centre=centre, wall_share=wall))
+                taken.append((centre, float(reach)))
+                break
+    return tuple(vessels)
+
+
+def _draw_tubules(
+    rng: np.random.Generator,
+    wide_um: float,
+    *,
+    occupied: list[Points],
+    tissue_um: NDArray[np.float32],
+    crowding: NDArray[np.float32],
+) -> tuple[Tubule, ...]:
+    shape = (tissue_um.shape[0], tissue_um.shape[1])
+    taken = np.zeros(shape, dtype=np.uint8)
+    scale = shape[0] / wide_um
+    for outline in occupied:
+        cv2.fillPoly(taken, [np.rint((outline + MARGIN_UM) * scale).astype(np.int32)], 1)
+    gap = 0.8 + 1.1 * np.abs(noise_field(rng, 60.0, extent_um=wide_um, shape=shape)) + 9 * crowding
+    cells = pack_cells(
+        rng, extent_um=wide_um, grid_um=_GRID_UM, spacing_um=float(rng.uniform(46, 58)),
+        gap_um=gap.astype(np.float32), allowed=taken == 0, stretch=float(rng.uniform(1.0, 2.2)),
+        bend_um=float(rng.uniform(7, 14)), merge_share=0.22, smooth_um=5.0,
+    )  # fmt: skip
+    fat = noise_field(rng, 170.0, extent_um=wide_um, shape=shape) > rng.normal(2.6, 0.5)
+    shares = rng.dirichlet([10, 5, 2.5, 0.7, 0.5, 0.4])
+    names = ["proximal", "distal", "clear", "crowded", "cast", "atrophic"]
+    tubules = []
+    for cell in cells:
+        kind = str(rng.choice(names, p=shares))
+        column, row = np.clip((cell.mean(axis=0) * scale).astype(int), 0, shape[0] - 1)
+        if crowding[row, column] > 0.4:
+            kind = "atrophic"
+        if fat[row, column]:
+            kind = "fat"
+        if tissue_um[row, column] > 0:
+            tubules.append(Tubule(outline=cell - MARGIN_UM, kind=kind))
+    return tuple(tubules)

@@ -1,0 +1,185 @@
+"""Painting interstitium, tubules and vessels."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from glomseg.data.synthetic.canvas import Canvas, paint_nuclei
+from glomseg.data.synthetic.layout import TUBULE_KINDS, Layout, Tubule, Vessel
+from glomseg.data.synthetic.shapes import Points, inward_normals, signed_area, smooth_outline
+
+
+def paint_interstitium(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> None:
+    """Paint the fibrous ground between the structures, ragged at the tissue's edge, with its cells."""
+    outlines = _outlines(layout)
+    distance_um = _distance_um(canvas, 1 - canvas.mask_of(outlines))
+    fine = [canvas.noise(rng, wavelength) for wavelength in (1.6, 4.0, 11.0, 32.0)]
+    # Fibres run along the structures they hold: lines of equal distance to them, disturbed.
+    phase = distance_um / 2.6 + 0.9 * fine[2] + 1.6 * fine[3]
+    fibres = np.cos(2 * np.pi * phase) * np.clip(0.6 + 0.6 * fine[2], 0, 1.3)
+    scar, infiltrate = canvas.spread(layout.scar), canvas.spread(layout.infiltrate)
+    pas = 0.17 + 0.045 * fibres + 0.035 * fine[1] + 0.03 * fine[0] + 0.03 * fine[3] + 0.22 * scar
+    hematoxylin = 0.035 + 0.02 * fine[3] + 0.015 * fine[0] + 0.03 * fibres * scar + 0.10 * infiltrate
+    edge_um = canvas.spread(layout.tissue_um)
+    held_um = 7 + 5 * fine[2] + 4 * fine[3] - distance_um  # a cuff of ground stays on every structure
+    edge_um = np.maximum(np.minimum(edge_um, 60), held_um) + 2.5 * fine[1] + 3.5 * fine[2]
+    cover = np.clip(edge_um / 3 + 0.5, 0, 1)
+    # Loose tissue: pale meshes, slits of capillaries, and cracks from sectioning.
+    slits = np.clip((distance_um - 2.5) / 2, 0, 1) * np.clip(2.2 * fine[2] - 1.6 + fine[1] - 2 * scar, 0, 1)
+    crack = np.clip(1.6 - 9 * np.abs(canvas.noise(rng, 120.0)) - 1.2 * np.abs(fine[3]), 0, 1)
+    crack *= np.clip(distance_um - 1.2, 0, 1) * float(rng.uniform(-0.6, 1.0) > 0)
+    cover *= (1 - 0.9 * slits) * (1 - crack)
+    canvas.amounts[..., 0] = np.maximum(hematoxylin, 0.0) * cover
+    canvas.amounts[..., 1] = np.maximum(pas, 0.05) * cover
+    _paint_interstitial_nuclei(canvas, rng, distance_um=distance_um, edge_um=edge_um, infiltrate=infiltrate)
+
+
+def _outlines(layout: Layout) -> list[Points]:
+    return [
+        *(tubule.outline for tubule in layout.tubules),
+        *(glomerulus.outline for glomerulus in layout.glomeruli),
+        *(vessel.outline for vessel in layout.vessels),
+    ]
+
+
+def _distance_um(canvas: Canvas, free: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the distance in um of every pixel with `free` 1 to the nearest with 0; large where there is none."""
+    distance = cv2.distanceTransform(np.pad(free, 1, mode="edge"), cv2.DIST_L2, 5)[1:-1, 1:-1] * canvas.mpp
+    bounded: NDArray[np.float32] = np.minimum(distance, 200.0).astype(np.float32)
+    return bounded
+
+
+def _paint_interstitial_nuclei(
+    canvas: Canvas,
+    rng: np.random.Generator,
+    *,
+    distance_um: NDArray[np.float32],
+    edge_um: NDArray[np.float32],
+    infiltrate: NDArray[np.float32],
+) -> None:
+    n = int(canvas.extent_um**2 / 70)
+    centres = rng.uniform(0, canvas.extent_um, (n, 2))
+    chance = rng.random(n)
+    cells = canvas.sample(infiltrate, centres)
+    fits = canvas.sample(distance_um, centres) > 1.0
+    in_tissue = canvas.sample(edge_um, centres) > -6 * rng.random(n) ** 4
+    smooth = cv2.GaussianBlur(distance_um, (0, 0), 2.0 / canvas.mpp)
+    slope_x, slope_y = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
+    along = np.arctan2(canvas.sample(slope_y, centres), canvas.sample(slope_x, centres)) + np.pi / 2
+    length = rng.uniform(4.5, 9, n)
+    spindle = fits & in_tissue & (chance < 0.3)
+    paint_nuclei(
+        canvas, rng, centres[spindle], length_um=length[spindle], aspect=2.6,
+        angle=along[spindle].astype(np.float64), darkness=1.15, vesicular=0.15,
+    )  # fmt: skip
+    lymphocyte = fits & in_tissue & (chance > 0.42) & (chance < 0.45 + 0.5 * cells)
+    paint_nuclei(canvas, rng, centres[lymphocyte], length_um=5.2, aspect=1.1, darkness=1.4, vesicular=0.1)
+
+
+def paint_tubules(canvas: Canvas, rng: np.random.Generator, tubules: tuple[Tubule, ...]) -> None:
+    """Paint tubules: foamy epithelium on a thin magenta membrane, a ring of nuclei, a whitish ragged lumen."""
+    if not tubules:
+        return
+    properties = np.zeros((*canvas.shape, 4), dtype=np.float32)  # epithelium height, foam, cast, brush border
+    inside = np.zeros(canvas.shape, dtype=np.uint8)
+    for tubule in tubules:
+        kind = TUBULE_KINDS[tubule.kind]
+        canvas.fill(tubule.outline, (rng.uniform(*kind.hematoxylin), rng.uniform(*kind.pas)))
+        brush = 0.12 if tubule.kind == "proximal" else 0.0
+        values = (rng.uniform(*kind.epithelium_um), kind.foam, rng.uniform(*kind.cast), brush)
+        canvas.fill_plane(properties, tubule.outline, values)
+    inside |= canvas.mask_of([tubule.outline for tubule in tubules])
+    _hollow_tubules(canvas, rng, properties, inside=inside)
+    for tubule in tubules:
+        kind = TUBULE_KINDS[tubule.kind]
+        pas = rng.uniform(*kind.membrane_pas)
+        canvas.stroke(tubule.outline, (0.06, pas), width_um=kind.membrane_um * rng.uniform(0.8, 1.4))
+    for tubule in tubules:
+        _paint_ring_of_nuclei(canvas, rng, tubule)
+
+
+def _hollow_tubules(
+    canvas: Canvas, rng: np.random.Generator, properties: NDArray[np.float32], *, inside: NDArray[np.uint8]
+) -> None:
+    """Give the epithelium its texture and open the lumen where the depth exceeds the epithelium's height."""
+    height_um, foam, cast, brush = (properties[..., channel] for channel in range(4))
+    depth_um = _distance_um(canvas, inside)
+    grain = [canvas.noise(rng, wavelength) for wavelength in (1.3, 3.2, 8.0, 18.0)]
+    beyond_um = depth_um - height_um * (1 + 0.22 * grain[3]) + 2.2 * grain[2] + 1.3 * grain[1]
+    lumen = np.clip(beyond_um / 4 + 0.35, 0, 1)
+    brush_border = brush * np.exp(-((beyond_um / 1.8) ** 2))
+    foamy = 1 + foam * (0.30 * grain[0] + 0.42 * grain[1] + 0.30 * grain[2])
+    vacuoles = np.clip(1.3 * grain[2] - 1.5 + 0.5 * grain[1], 0, 1) * foam * np.clip(depth_um / 4 - 0.5, 0, 1)
+    filled = np.clip(foamy, 0.15, 2.2) * (1 - 0.9 * vacuoles)
+    strands = 0.02 * np.clip(0.8 * grain[0] + grain[1] + grain[2] - 0.8, 0, 1.5)  # what is left in a lumen
+    here = inside.astype(bool)
+    for channel, (content, rim) in enumerate(((0.2 * cast + strands, 0.25), (cast + 0.6 * strands, 1.0))):
+        plane = canvas.amounts[..., channel]
+        painted = (plane * filled + rim * brush_border) * (1 - lumen) + content * lumen * (1 + 0.1 * grain[1])
+        plane[here] = np.maximum(painted, 0)[here]
+
+
+def _paint_ring_of_nuclei(canvas: Canvas, rng: np.random.Generator, tubule: Tubule) -> None:
+    kind = TUBULE_KINDS[tubule.kind]
+    ring = smooth_outline(tubule.outline, step_um=1.0, sigma_um=2.0)
+    spacing = rng.uniform(*kind.nucleus_spacing_um)
+    n = max(1, int(len(ring) / spacing))  # one point a um: their number is the length
+    at = (np.arange(n) * spacing + rng.uniform(0, spacing) + rng.normal(0, 0.3 * spacing, n)).astype(int) % len(ring)
+    low = 0.62 * kind.nucleus_um
+    inset = low + rng.exponential(1.2, n)
+    centres = ring[at] + inward_normals(ring)[at] * inset[:, None]
+    if abs(signed_area(ring)) < 900 and rng.random() < 0.6:  # cut along its wall: nuclei all over
+        centres = np.vstack([centres, ring.mean(axis=0) + rng.normal(0, 7, (5, 2))])
+    darkness = 1.15 if tubule.kind in ("crowded", "atrophic") else rng.uniform(0.75, 1.1)
+    paint_nuclei(canvas, rng, centres, length_um=kind.nucleus_um, aspect=1.15, darkness=darkness, vesicular=0.7)
+
+
+def paint_vessels(canvas: Canvas, rng: np.random.Generator, vessels: tuple[Vessel, ...]) -> None:
+    """Paint vessels: a white lumen in a wall of pink striated muscle with spindle nuclei along it."""
+    for vessel in vessels:
+        _paint_vessel(canvas, rng, vessel)
+
+
+def _paint_vessel(canvas: Canvas, rng: np.random.Generator, vessel: Vessel) -> None:
+    centre = np.asarray(vessel.centre)
+    radius = float(np.hypot(*(vessel.outline - centre).T).mean())
+    wall_um = vessel.wall_share * radius
+    inner = centre + (vessel.outline - centre) * (1 - vessel.wall_share)
+    tone = rng.uniform(0.85, 1.25)
+    canvas.fill(vessel.outline, (0.06 * tone, 0.26 * tone))
+    for _ in range(int(np.clip(wall_um * 2.2, 4, 260))):
+        _paint_fibre(canvas, rng, vessel.outline, inner, tone=tone)
+    lumen_pas = rng.uniform(0.01, 0.03) if rng.random() < 0.75 else rng.uniform(0.10, 0.18)
+    lumen = _wavy(rng, inner, amplitude_um=0.05 * radius * (1 - vessel.wall_share) + 0.5)
+    canvas.fill(lumen, (0.01, lumen_pas))
+    canvas.stroke(lumen, (0.10, 0.55 * tone), width_um=1.2 if radius < 30 else 1.8)
+    n = int(min(wall_um * radius / 28, 700))
+    at, depth = rng.integers(0, len(inner), n), np.sqrt(rng.uniform(0, 1, n))
+    centres = inner[at] * (1 - depth[:, None]) + vessel.outline[at] * depth[:, None]
+    tangent = np.roll(inner, -1, axis=0)[at] - inner[at]
+    angle = np.arctan2(tangent[:, 1], tangent[:, 0])
+    length = 9.5 if radius > 24 else 6.0
+    paint_nuclei(canvas, rng, centres, length_um=length, aspect=3.0, angle=angle, darkness=1.0, vesicular=0.4)
+    endothelium = lumen[rng.integers(0, len(lumen), max(3, int(radius / 3)))]
+    paint_nuclei(canvas, rng, endothelium, length_um=5.0, aspect=1.8, darkness=1.2, vesicular=0.2)
+
+
+def _paint_fibre(canvas: Canvas, rng: np.random.Generator, outer: Points, inner: Points, *, tone: float) -> None:
+    """Draw one wavy fibre along a part of the wall."""
+    n = len(outer)
+    start, length = int(rng.integers(0, n)), int(rng.integers(n // 10, n // 2))
+    at = (start + np.arange(length)) % n
+    depth = np.sqrt(rng.uniform(0, 1)) + np.cumsum(rng.normal(0, 0.006, length))
+    depth = np.clip(depth, 0.0, 1.02)[:, None]
+    fibre = inner[at] * (1 - depth) + outer[at] * depth
+    pale = rng.random() < 0.45
+    dye = (0.03, rng.uniform(0.08, 0.18)) if pale else (rng.uniform(0.05, 0.12), tone * rng.uniform(0.30, 0.46))
+    canvas.stroke(fibre, dye, width_um=rng.uniform(0.5, 1.6), closed=False)
+
+
+def _wavy(rng: np.random.Generator, outline: Points, *, amplitude_um: float) -> Points:
+    """Return the outline folded along its length, as the inner elastic lamina of an artery is."""
+    n = len(outline)
+    wave = np.fft.irfft(np.fft.rfft(rng.normal(size=n)) * np.exp(-(((np.arange(n // 2 + 1) - 11) / 7.0) ** 2)), n)
+    wave *= amplitude_um / max(float(wave.std()), 1e-9)
+    return outline + inward_normals(outline) * wave[:, None]

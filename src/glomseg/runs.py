@@ -5,6 +5,7 @@
     run/
       settings.json          the resolved settings
       manifest.json          versions, seeds, hashes of the data and the split, machine, start and end
+      dataset.json           the tiles, their classes and groups, and the hashes of their bytes
       split.json             the split that was used
       metrics.jsonl          one line an event: training loss, learning rate, validation figures
       tensorboard/           the same for TensorBoard
@@ -41,6 +42,11 @@ class RunFolder:
     def manifest(self) -> Path:
         """What ran: versions, hashes, machine, times, JSON."""
         return self.path / "manifest.json"
+
+    @property
+    def dataset(self) -> Path:
+        """The tiles with their hashes, JSON."""
+        return self.path / "dataset.json"
 
     @property
     def split(self) -> Path:

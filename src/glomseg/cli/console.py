@@ -21,6 +21,11 @@ def say(*lines: str) -> None:
         console.print(Text(line), soft_wrap=True)
 
 
+def say_warning(line: str) -> None:
+    """Print one warning on stderr."""
+    error_console.print(Text(f"note: {line}", style="yellow"), soft_wrap=True)
+
+
 def say_json(value: Any) -> None:
     """Print a value as JSON and nothing else, for programs."""
     print(json.dumps(value, indent=2, ensure_ascii=False))

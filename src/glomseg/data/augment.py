@@ -55,7 +55,8 @@ def jitter_stain(image: Image, *, strength: float, rng: np.random.Generator) -> 
     # The empty slide is not quite white; its own density is taken off so that it stays what it is.
     white = _OPTICAL_DENSITY[np.percentile(image, 99, axis=(0, 1)).astype(np.uint8)]
     density = (_OPTICAL_DENSITY[image] - white) @ change + white
-    return np.clip(256 * np.exp(-density) - 0.5, 0, 255).astype(np.uint8)
+    changed: Image = np.clip(256 * np.exp(-density) - 0.5, 0, 255).astype(np.uint8)
+    return changed
 
 
 def _stain_basis(stains: NDArray[np.float64]) -> NDArray[np.float64]:

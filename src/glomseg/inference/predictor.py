@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from glomseg.data.crops import resize
 from glomseg.devices import autocast_dtype, choose_device, choose_precision
 from glomseg.models.model_files import load_model
+from glomseg.runs import open_run
 from glomseg.types import ModelCard, Prediction
 
 Image = NDArray[np.uint8]
@@ -41,7 +42,7 @@ class Predictor:
     def __init__(self, model: nn.Module, card: ModelCard, *, device: str = "auto", precision: str = "auto") -> None:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
-        self.model = model.to(self.device).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.to(self.device).eval()
         self.card = card
 
     def predict(self, image: Image, *, mpp: float | None = None, keep_probabilities: bool = False) -> Prediction:
@@ -61,23 +62,12 @@ class Predictor:
         probabilities = logits.softmax(dim=1)[0].cpu().numpy() if keep_probabilities else None
         return Prediction(mask=mask, probabilities=probabilities, classes=self.card.classes, mpp=mpp)
 
-    @torch.inference_mode()
     def logits(self, image: Image, *, mpp: float | None = None) -> Tensor:
-        """Return the (1, C, H, W) float32 logits at the image's own resolution.
-
-        Conventions
-        -----------
-        As in MMSegmentation's whole mode the logits are enlarged twice, bilinearly and with
-        ``align_corners=False``: to the working size, then to the image's.
-        """
+        """Return the (1, C, H, W) float32 logits at the image's own resolution."""
         height, width = image.shape[:2]
         size = self.card.scaling.working_size(height=height, width=width, mpp=mpp)
         working = resize(image, height=size[0], width=size[1], interpolation=self.card.scaling.interpolation)
-        logits = self.forward(self.prepare([working]))
-        logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-        if size != (height, width):
-            logits = F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)
-        return logits
+        return self.enlarged_logits(self.prepare([working]), image_size=(height, width))
 
     def prepare(self, images: Sequence[Image]) -> Tensor:
         """Return equally large working images as one normalised (B, 3, h, w) float32 batch on the device."""
@@ -86,17 +76,28 @@ class Predictor:
         std = torch.tensor(self.card.std, device=self.device).view(1, 3, 1, 1)
         return (batch.float() - mean) / std
 
-    def forward(self, batch: Tensor) -> Tensor:
-        """Return the model's (B, C, h', w') float32 logits at its head's resolution."""
+    def enlarged_logits(self, batch: Tensor, *, image_size: tuple[int, int]) -> Tensor:
+        """Return the (B, C, H, W) float32 logits of a prepared batch (B, 3, h, w) at the image's size (H, W).
+
+        Conventions
+        -----------
+        As in MMSegmentation's whole mode the logits are enlarged twice, bilinearly and with
+        ``align_corners=False``: from the head's resolution to the working size, then to the image's.
+        """
         dtype = autocast_dtype(self.precision)
+        working_size = (batch.shape[-2], batch.shape[-1])
         with torch.inference_mode(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            logits: Tensor = self.model(batch).main
-        return logits.float()
+            logits: Tensor = self.model(batch).main.float()
+            logits = F.interpolate(logits, size=working_size, mode="bilinear", align_corners=False)
+            if image_size != working_size:
+                logits = F.interpolate(logits, size=image_size, mode="bilinear", align_corners=False)
+        return logits
 
 
 def load_predictor(path: str | Path, *, device: str = "auto", precision: str = "auto") -> Predictor:
     """Return a predictor from a model file, or from a run folder, whose best model it takes."""
     model, card = load_model(model_path(path))
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Predictor(model, card, device=device, precision=precision)
 
 
@@ -104,8 +105,6 @@ def model_path(path: str | Path) -> Path:
     """Return the model file that a path stands for: itself, or the best (else last) model of a run folder."""
     path = Path(path)
     if path.is_dir():
-        from glomseg.runs import open_run
-
         run = open_run(path)
         return run.best_model if run.best_model.exists() else run.last_model
     return path

@@ -1,0 +1,72 @@
+"""glomseg predict."""
+
+from pathlib import Path
+
+from glomseg.cli.console import progress_bar, say, say_warning, show_table
+
+
+def predict(
+    model: str,
+    *images: str,
+    out: Path = Path("predictions"),
+    mpp: float | None = None,
+    opacity: float = 0.5,
+    overlays: bool = True,
+    min_area: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+) -> int:
+    """Find glomeruli in images: masks, overlays and a table of every object.
+
+    Goes on past a file that cannot be read, names it at the end and exits with 1.
+
+    Parameters
+    ----------
+    model
+        A model file, or a run folder, whose best model is taken.
+    images
+        Files, folders or patterns such as "tiles/*.png".
+    out
+        Folder for masks/, overlays/ and components.csv.
+    mpp
+        Micrometres per pixel of the images; without it nothing is given in micrometres.
+    opacity
+        Of the overlay's colour, from 0 (none) to 1 (opaque).
+    overlays
+        Draw overlays.
+    min_area
+        Leave components below this many pixels out of the table.
+    device
+        auto, cpu, cuda, cuda:1 or mps.
+    precision
+        auto, 32-true, bf16-mixed or 16-mixed.
+    """
+    from glomseg.steps.predict import predict_images
+
+    result = predict_images(
+        model,
+        images,
+        out=out,
+        mpp=mpp,
+        opacity=opacity,
+        overlays=overlays,
+        min_area_px=min_area,
+        device=device,
+        precision=precision,
+        progress=progress_bar,
+    )
+    unit = "px" if mpp is None else "um2"
+    rows = []
+    for item in result.images[:20]:
+        areas = [piece.area_px if piece.area_um2 is None else round(piece.area_um2) for piece in item.components]
+        largest = f"{max(areas):,}" if areas else "-"
+        rows.append([item.image.name, len(areas), largest, f"{100 * item.foreground_share:.2f} %"])
+    if rows:
+        show_table("predictions", ["image", "objects", f"largest ({unit})", "foreground"], rows)
+    if len(result.images) > 20:
+        say(f"... and {len(result.images) - 20} more images, in {result.out / 'components.csv'}")
+    n_objects = sum(len(item.components) for item in result.images)
+    say(f"{n_objects} objects on {len(result.images)} images. Written to {result.out}")
+    for path, reason in result.failed.items():
+        say_warning(f"left out {path}: {reason}")
+    return 1 if result.failed else 0

@@ -1,0 +1,136 @@
+"""glomseg train."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from glomseg.cli.console import progress_bar, say, say_warning
+from glomseg.cli.options import DatasetOptions, open_with
+from glomseg.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from glomseg.steps.train import Hardware, TrainResult
+
+
+def train(
+    data: Path | None = None,
+    *,
+    recipe: str = "default",
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
+    split: Path | None = None,
+    weights: str | None = None,
+    out: Path | None = None,
+    resume: Path | None = None,
+    like: Path | None = None,
+    device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    precision: str = "auto",
+    options: DatasetOptions | None = None,
+) -> int:
+    """Train a model on a folder of tiles and masks, with no configuration to write.
+
+    Parameters
+    ----------
+    data
+        Folder of tiles and masks; not needed with --resume and --like.
+    recipe
+        Settings shipped with the package (default, homework), or a TOML file.
+    set_
+        Change a setting, for example --set run.steps=2000; repeat for more.
+    split
+        Split file; the default is DATA/splits/split.json, and where there is none a split by group is drawn.
+    weights
+        Start from these weights: a name from `glomseg models`, or a file.
+    out
+        Run folder; the default is runs/<data>-<recipe>-<time>.
+    resume
+        Go on with the run in this folder.
+    like
+        Repeat the run in this folder: its settings, data and split.
+    device
+        auto, cpu, cuda or mps.
+    devices
+        Processes on this machine, one a GPU.
+    nodes
+        Machines.
+    precision
+        auto, 32-true, bf16-mixed or 16-mixed.
+    options
+        How the data set is read.
+    """
+    from glomseg.steps.train import Hardware
+
+    if sum(item is not None for item in (data, resume, like)) != 1:
+        raise InvalidInputError("give one of: a data folder to train on, --resume RUN, or --like RUN")
+    hardware = Hardware(device=device, devices=devices, nodes=nodes, precision=precision)
+    result = _train(
+        data, recipe, set_ or [], split=split, weights=weights, out=out, resume=resume, like=like,
+        hardware=hardware, options=options,
+    )  # fmt: skip
+    if not result.finished:
+        say(f"Stopped after step {result.step}. Go on with: glomseg train --resume {result.run}")
+        return 130
+    if result.validation:
+        figures = "  ".join(
+            f"{name} {'-' if value is None else f'{100 * value:.2f}'}"
+            for name, value in result.validation["iou"].items()
+        )
+        say(f"Best at step {result.validation['step']}: validation IoU {figures}")
+    say(f"Run folder: {result.run}")
+    return 0
+
+
+def _train(
+    data: Path | None,
+    recipe: str,
+    overrides: list[str],
+    *,
+    split: Path | None,
+    weights: str | None,
+    out: Path | None,
+    resume: Path | None,
+    like: Path | None,
+    hardware: "Hardware",
+    options: DatasetOptions | None,
+) -> "TrainResult":
+    from glomseg.config import load_recipe
+    from glomseg.data.split import read_split
+    from glomseg.steps.train import repeat_training, resume_training, train_model
+
+    if resume is not None:
+        return resume_training(resume, hardware=hardware, progress=progress_bar, message=say)
+    if like is not None:
+        return repeat_training(
+            like, out=out or _run_name(like.name, "again"), hardware=hardware, progress=progress_bar, message=say
+        )
+    assert data is not None
+    if weights is not None:
+        overrides = [*overrides, f"model.weights={_toml_text(weights)}"]
+    settings = load_recipe(recipe, overrides)
+    dataset = open_with(data, options)
+    if split is None and (data / "splits" / "split.json").is_file():
+        split = data / "splits" / "split.json"
+        say(f"using the split {split}")
+    chosen = None if split is None else read_split(split)
+    if chosen is not None and chosen.leaking_groups:
+        say_warning(f"{len(chosen.leaking_groups)} groups have tiles in more than one part: the figures will flatter")
+    return train_model(
+        dataset,
+        settings,
+        out=out or _run_name(data.resolve().name, settings.recipe),
+        split=chosen,
+        hardware=hardware,
+        progress=progress_bar,
+        message=say,
+    )
+
+
+def _run_name(data: str, recipe: str) -> Path:
+    return Path("runs") / f"{data}-{recipe}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _toml_text(value: str) -> str:
+    return "'''" + value + "'''"

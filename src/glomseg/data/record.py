@@ -1,0 +1,66 @@
+"""A data set written down: which files, which groups, which bytes."""
+
+import hashlib
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from glomseg.errors import InvalidInputError
+from glomseg.files import read_json, sha256_of, write_json
+from glomseg.progress import Progress
+from glomseg.types import Dataset, Sample
+
+_DATASET = TypeAdapter(Dataset)
+
+
+def write_dataset_record(path: Path, dataset: Dataset, hashes: Mapping[str, str]) -> None:
+    """Write the data set's tiles, classes and groups, with the tiles' hashes, as JSON."""
+    write_json(path, {"dataset": asdict(dataset), "sha256": dict(hashes)})
+
+
+def read_dataset_record(path: Path) -> tuple[Dataset, dict[str, str]]:
+    """Return the data set and the tiles' hashes that `write_dataset_record` wrote."""
+    record: Any = read_json(path, what="data set record")
+    try:
+        return _DATASET.validate_python(record["dataset"]), {str(k): str(v) for k, v in record["sha256"].items()}
+    except (ValidationError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidInputError(f"data set record {str(path)!r} is damaged: {error}") from error
+
+
+def hash_tiles(dataset: Dataset, *, progress: Progress | None = None) -> dict[str, str]:
+    """Return for each tile the SHA-256 of its image's bytes, a colon, and that of its mask's bytes.
+
+    The first half recognises an image wherever it turns up again, under whatever name.
+    """
+    hashes: dict[str, str] = {}
+    with ThreadPoolExecutor() as pool:
+        for sample, digest in zip(dataset.samples, pool.map(_hash_sample, dataset.samples), strict=True):
+            hashes[sample.name] = digest
+            if progress is not None:
+                progress(len(hashes), len(dataset))
+    return hashes
+
+
+def combined_hash(hashes: Mapping[str, str]) -> str:
+    """Return one SHA-256 that stands for all tiles, whatever their order."""
+    lines = "\n".join(f"{name}\t{digest}" for name, digest in sorted(hashes.items()))
+    return hashlib.sha256(lines.encode("utf-8")).hexdigest()
+
+
+def check_unchanged(dataset: Dataset, recorded: Mapping[str, str], current: Mapping[str, str]) -> None:
+    """Raise InvalidInputError if a tile's bytes are not those that were recorded."""
+    changed = [name for name in recorded if current.get(name) != recorded[name]]
+    if changed:
+        raise InvalidInputError(
+            f"{len(changed)} tiles of {str(dataset.root)!r} are not the ones the run was started on, the first is "
+            f"{changed[0]!r}; put the old files back, or start a new run"
+        )
+
+
+def _hash_sample(sample: Sample) -> str:
+    mask = "" if sample.mask_path is None else sha256_of(sample.mask_path)
+    return f"{sha256_of(sample.image_path)}:{mask}"

@@ -1,0 +1,115 @@
+"""From the counts of tiles to the figures of tiles, groups and the whole, with their intervals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from glomseg.errors import InvalidInputError
+from glomseg.metrics.bootstrap import Interval, PixelIntervals, bootstrap_interval
+from glomseg.metrics.pixels import PixelCounts, PixelMetrics, pixel_metrics
+from glomseg.types import Classes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileCounts:
+    """The pixel counts of one tile."""
+
+    name: str
+    group: str
+    counts: PixelCounts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """How well a model did on some tiles.
+
+    Attributes
+    ----------
+    classes
+        What the figures' positions mean.
+    tiles
+        In the order of evaluation.
+    groups
+        Counts of each group (slide, case), by name.
+    counts, metrics
+        Of all pixels together.
+    intervals
+        Of `metrics`, by bootstrap over groups.
+    """
+
+    classes: Classes
+    tiles: tuple[TileCounts, ...]
+    groups: dict[str, PixelCounts]
+    counts: PixelCounts
+    metrics: PixelMetrics
+    intervals: PixelIntervals
+
+
+def evaluate_counts(tiles: Sequence[TileCounts], classes: Classes, *, seed: int = 0) -> Evaluation:
+    """Add up the tiles' counts by group and overall, and compute every figure from the sums.
+
+    Parameters
+    ----------
+    tiles
+        At least one.
+    classes
+        As many as the counts have.
+    seed
+        Of the bootstrap.
+    """
+    if not tiles:
+        raise InvalidInputError("there is no tile to evaluate")
+    zero = PixelCounts.zero(len(classes))
+    groups: dict[str, PixelCounts] = {}
+    for tile in tiles:
+        groups[tile.group] = groups.get(tile.group, zero) + tile.counts
+    total = sum(groups.values(), zero)
+    return Evaluation(
+        classes=classes,
+        tiles=tuple(tiles),
+        groups=groups,
+        counts=total,
+        metrics=pixel_metrics(total),
+        intervals=bootstrap_interval(list(groups.values()), seed=seed),
+    )
+
+
+def named_figures(metrics: PixelMetrics, class_names: Sequence[str]) -> dict[str, Any]:
+    """Return the figures by name, those of each class as a mapping from class name to value."""
+
+    def by_class(values: Sequence[float]) -> dict[str, float]:
+        return dict(zip(class_names, values, strict=True))
+
+    return {
+        "pixel_accuracy": metrics.pixel_accuracy,
+        "mean_iou": metrics.mean_iou,
+        "mean_accuracy": metrics.mean_accuracy,
+        "mean_dice": metrics.mean_dice,
+        "iou": by_class(metrics.iou),
+        "accuracy": by_class(metrics.accuracy),
+        "dice": by_class(metrics.dice),
+        "precision": by_class(metrics.precision),
+        "recall": by_class(metrics.recall),
+    }
+
+
+def named_intervals(intervals: PixelIntervals, class_names: Sequence[str]) -> dict[str, Any]:
+    """Return the intervals in the shape of `named_figures`, each as [low, high]."""
+
+    def bounds(interval: Interval) -> list[float]:
+        return [interval.low, interval.high]
+
+    def by_class(values: Sequence[Interval]) -> dict[str, list[float]]:
+        return {name: bounds(value) for name, value in zip(class_names, values, strict=True)}
+
+    return {
+        "pixel_accuracy": bounds(intervals.pixel_accuracy),
+        "mean_iou": bounds(intervals.mean_iou),
+        "mean_accuracy": bounds(intervals.mean_accuracy),
+        "mean_dice": bounds(intervals.mean_dice),
+        "iou": by_class(intervals.iou),
+        "accuracy": by_class(intervals.accuracy),
+        "dice": by_class(intervals.dice),
+        "precision": by_class(intervals.precision),
+        "recall": by_class(intervals.recall),
+    }

@@ -1,0 +1,173 @@
+"""Measure how fast a model is on this machine."""
+
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from glomseg.data.crops import resize
+from glomseg.data.synthetic import draw_tile
+from glomseg.images import read_image, write_png
+from glomseg.inference.predictor import Predictor, load_predictor
+from glomseg.progress import ProgressBars, no_progress
+from glomseg.steps.predict import find_images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How long one image takes.
+
+    Attributes
+    ----------
+    fps
+        Images per second: the inverse of the median time.
+    median_s, low_s, high_s
+        Median, 5th and 95th percentile of the time for one image.
+    n_images
+        Images that were timed, warm-up excluded.
+    """
+
+    fps: float
+    median_s: float
+    low_s: float
+    high_s: float
+    n_images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkResult:
+    """Speed and memory of a model.
+
+    Attributes
+    ----------
+    model
+        MMSegmentation's way: batch 1, from the normalised image in memory to class indices at the
+        image's size; reading and resizing are not timed.
+    end_to_end
+        From the image file to the written mask.
+    working_size
+        (height, width) in pixels that the network saw, of the first image.
+    peak_memory_bytes
+        Of the process, or of the GPU where one is used.
+    device, precision
+        What was computed with.
+    """
+
+    model: Timing
+    end_to_end: Timing
+    working_size: tuple[int, int]
+    peak_memory_bytes: int
+    device: str
+    precision: str
+
+
+def benchmark_model(
+    model: str | os.PathLike[str],
+    *,
+    images: Sequence[str | os.PathLike[str]] = (),
+    size_px: int = 1024,
+    n_images: int = 20,
+    n_warmup: int = 3,
+    mpp: float | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    progress: ProgressBars = no_progress,
+) -> BenchmarkResult:
+    """Time a model on images, taken in turn until `n_images` are done.
+
+    Parameters
+    ----------
+    model
+        A model file or a run folder.
+    images
+        Files, folders or patterns; none draws synthetic tissue of `size_px`.
+    size_px
+        Side of the synthetic tiles.
+    n_images
+        Images to time.
+    n_warmup
+        Images before them that are not timed.
+    mpp
+        Micrometres per pixel of the images.
+    device, precision
+        As in `load_predictor`.
+    progress
+        Where to report.
+    """
+    predictor = load_predictor(model, device=device, precision=precision)
+    with tempfile.TemporaryDirectory(prefix="glomseg-benchmark-") as folder:
+        paths = find_images(images) if images else [_synthetic_tile(Path(folder), size_px)]
+        decoded = [read_image(path) for path in paths[:8]]
+        with progress("timing the model", unit="image") as bar:
+            model_times = []
+            for number in range(n_warmup + n_images):
+                model_times.append(_time_model(predictor, decoded[number % len(decoded)], mpp=mpp))
+                bar(number + 1, n_warmup + n_images)
+        with progress("timing end to end", unit="image") as bar:
+            end_to_end_times = []
+            for number in range(n_warmup + n_images):
+                path = paths[number % len(paths)]
+                end_to_end_times.append(_time_end_to_end(predictor, path, Path(folder) / "mask.png", mpp=mpp))
+                bar(number + 1, n_warmup + n_images)
+    height, width = decoded[0].shape[:2]
+    return BenchmarkResult(
+        model=_summary(model_times[n_warmup:]),
+        end_to_end=_summary(end_to_end_times[n_warmup:]),
+        working_size=predictor.card.scaling.working_size(height=height, width=width, mpp=mpp),
+        peak_memory_bytes=_peak_memory_bytes(predictor.device),
+        device=str(predictor.device),
+        precision=predictor.precision,
+    )
+
+
+def _synthetic_tile(folder: Path, size_px: int) -> Path:
+    path = folder / "tile.png"
+    write_png(path, draw_tile(seed=0, size_px=size_px, mpp=0.5, n_glomeruli=1)[0])
+    return path
+
+
+def _time_model(predictor: Predictor, image: NDArray[np.uint8], *, mpp: float | None) -> float:
+    height, width = image.shape[:2]
+    scaling = predictor.card.scaling
+    size = scaling.working_size(height=height, width=width, mpp=mpp)
+    batch = predictor.prepare([resize(image, height=size[0], width=size[1], interpolation=scaling.interpolation)])
+    _synchronize(predictor.device)
+    start = time.perf_counter()
+    predictor.enlarged_logits(batch, image_size=(height, width)).argmax(dim=1).to(torch.uint8).cpu()
+    _synchronize(predictor.device)
+    return time.perf_counter() - start
+
+
+def _time_end_to_end(predictor: Predictor, path: Path, out: Path, *, mpp: float | None) -> float:
+    start = time.perf_counter()
+    write_png(out, predictor.predict(read_image(path), mpp=mpp).mask)
+    return time.perf_counter() - start
+
+
+def _summary(seconds: Sequence[float]) -> Timing:
+    median = statistics.median(seconds)
+    low, high = np.percentile(seconds, [5, 95])
+    return Timing(fps=1 / median, median_s=median, low_s=float(low), high_s=float(high), n_images=len(seconds))
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _peak_memory_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS, kilobytes on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,132 @@
+"""Check this machine: what works, what will be slow, what is missing, and how to mend it."""
+
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+from glomseg._version import __version__
+from glomseg.devices import choose_precision, cpu_has_native_bf16
+from glomseg.models.known_weights import cache_folder
+
+_LITTLE_MEMORY_BYTES = 4 * 2**30
+_LITTLE_DISK_BYTES = 5 * 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    name
+        What was looked at.
+    status
+        "ok", "slow" (works, but takes long) or "missing" (something will not work).
+    found
+        What was found.
+    remedy
+        What to do about it; empty where nothing is needed.
+    """
+
+    name: str
+    status: str
+    found: str
+    remedy: str = ""
+
+
+def check_machine() -> list[Check]:
+    """Return what this machine offers, in the order in which it matters."""
+    return [
+        Check(name="glomseg", status="ok", found=__version__),
+        Check(name="Python", status="ok", found=f"{platform.python_version()} on {platform.platform()}"),
+        Check(name="PyTorch", status="ok", found=torch.__version__),
+        _check_gpu(),
+        _check_processor(),
+        _check_memory(),
+        _check_openslide(),
+        _check_cache(),
+        _check_disk(Path.cwd()),
+    ]
+
+
+def _check_gpu() -> Check:
+    if torch.cuda.is_available():
+        device = torch.device("cuda")
+        names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+        return Check(name="GPU", status="ok", found=f"{names}; computes in {choose_precision('auto', device)}")
+    if torch.backends.mps.is_available():
+        return Check(name="GPU", status="ok", found="Apple GPU (mps)")
+    return Check(
+        name="GPU",
+        status="slow",
+        found="none that PyTorch can use",
+        remedy="fine for the default recipe; PSPNet R50 takes seconds a step on a processor. "
+        "With an NVIDIA GPU install a CUDA build of PyTorch",
+    )
+
+
+def _check_processor() -> Check:
+    found = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    if cpu_has_native_bf16():
+        return Check(name="processor", status="ok", found=f"{found}, bf16 native: used by default")
+    return Check(
+        name="processor",
+        status="ok",
+        found=f"{found}, no bf16 instructions: fp32 is used",
+        remedy="leave --precision at auto: bf16 would be emulated here and slower",
+    )
+
+
+def _check_memory() -> Check:
+    memory = psutil.virtual_memory()
+    found = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GB free"
+    if memory.available >= _LITTLE_MEMORY_BYTES:
+        return Check(name="memory", status="ok", found=found)
+    return Check(
+        name="memory",
+        status="slow",
+        found=found,
+        remedy="close other programs; with --set run.batch_size=4 and --set run.cache_share=0 training needs less",
+    )
+
+
+def _check_openslide() -> Check:
+    try:
+        import openslide
+    except (ImportError, OSError) as error:
+        return Check(
+            name="OpenSlide", status="missing", found=str(error), remedy="pip install openslide-python openslide-bin"
+        )
+    return Check(name="OpenSlide", status="ok", found=openslide.__library_version__)
+
+
+def _check_cache() -> Check:
+    folder = cache_folder()
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if os.access(existing, os.W_OK):
+        return Check(name="cache", status="ok", found=str(folder))
+    return Check(
+        name="cache",
+        status="missing",
+        found=f"{folder} cannot be written",
+        remedy="set GLOMSEG_CACHE to a folder you may write to",
+    )
+
+
+def _check_disk(folder: Path) -> Check:
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 2**30:.1f} GB free in {folder}"
+    if free >= _LITTLE_DISK_BYTES:
+        return Check(name="disk", status="ok", found=found)
+    return Check(name="disk", status="slow", found=found, remedy="checkpoints of large models fill it soon: free some")
+
+
+def is_healthy(checks: list[Check]) -> bool:
+    """Return whether nothing is missing."""
+    return sys.version_info >= (3, 11) and all(check.status != "missing" for check in checks)

@@ -1,0 +1,398 @@
+"""Train a model on a data set: from tiles and settings to a run folder."""
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from glomseg._version import __version__
+from glomseg.config import Settings
+from glomseg.data.advice import check_trainable, choose_factor
+from glomseg.data.loader import WindowDataset
+from glomseg.data.record import (
+    check_unchanged,
+    combined_hash,
+    hash_tiles,
+    read_dataset_record,
+    write_dataset_record,
+)
+from glomseg.data.split import make_split, read_split, write_split
+from glomseg.data.statistics import TileStatistics, scan_masks
+from glomseg.data.store import TileStore, free_memory_bytes
+from glomseg.devices import choose_device, choose_precision
+from glomseg.errors import InvalidInputError
+from glomseg.export.plots import save_training_curves
+from glomseg.files import read_json, write_json
+from glomseg.models.build import build_model
+from glomseg.models.starting_weights import load_starting_weights
+from glomseg.progress import OnMessage, ProgressBars, no_progress
+from glomseg.runs import RunFolder, create_run, open_run, read_metrics, read_settings, write_settings
+from glomseg.training.run import TrainJob, execute
+from glomseg.types import Dataset, ModelCard, Split
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    """What to train on.
+
+    Attributes
+    ----------
+    device
+        "auto", "cpu", "cuda" or "mps".
+    devices
+        Processes on this machine, one a GPU.
+    nodes
+        Machines; each starts the same command with the environment that torch's launcher sets.
+    precision
+        "auto", "32-true", "bf16-mixed" or "16-mixed".
+    """
+
+    device: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    precision: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """How a training run ended.
+
+    Attributes
+    ----------
+    run
+        The run folder.
+    step
+        Steps done.
+    finished
+        False if Ctrl-C ended the run; it can be resumed.
+    validation
+        The figures of the best model, as in its card; empty without a validation part.
+    """
+
+    run: Path
+    step: int
+    finished: bool
+    validation: dict[str, Any]
+
+
+def _silent(message: str) -> None:
+    """Drop a message."""
+
+
+def train_model(
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    out: str | os.PathLike[str],
+    split: Split | None = None,
+    hardware: Hardware | None = None,
+    progress: ProgressBars = no_progress,
+    message: OnMessage = _silent,
+) -> TrainResult:
+    """Train a model and return where it is and how good it is on the validation part.
+
+    Parameters
+    ----------
+    dataset
+        Tiles with masks, from `glomseg.open_dataset`.
+    settings
+        From `glomseg.load_recipe`.
+    out
+        The run folder, made new.
+    split
+        Which tiles to train on and to choose the best step by; None draws one by group.
+    hardware
+        What to train on.
+    progress, message
+        Where to report.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is nothing to learn from, or settings and data do not fit.
+    NonFiniteLossError
+        If the loss became NaN; the last good checkpoint is kept.
+    OutputError
+        If `out` already holds a run or cannot be written.
+    """
+    fabric = _launch(hardware or Hardware(), settings)
+    with progress("reading masks", unit="tile") as bar:
+        statistics = {item.name: item for item in scan_masks(dataset, progress=bar)}
+    if split is None:
+        split = make_split(dataset, seed=settings.run.seed, statistics=tuple(statistics.values()))
+        message(f"no split given: {len(split.train)} tiles to train on, {len(split.val)} to validate, by group")
+    settings = _resolve(settings, dataset, [statistics[name] for name in split.train], message=message)
+    run = RunFolder(Path(out))
+    with progress("hashing tiles", unit="tile") as bar:
+        hashes = hash_tiles(dataset, progress=bar)
+    if fabric.is_global_zero:
+        run = create_run(out)
+        write_settings(run, settings)
+        write_split(run.split, split)
+        write_dataset_record(run.dataset, dataset, hashes)
+        write_json(run.manifest, _manifest(dataset, hashes, settings=settings, fabric=fabric))
+    fabric.barrier()
+    return _run(fabric, run, resume=False, progress=progress, message=message)
+
+
+def resume_training(
+    run: str | os.PathLike[str],
+    *,
+    hardware: Hardware | None = None,
+    progress: ProgressBars = no_progress,
+    message: OnMessage = _silent,
+) -> TrainResult:
+    """Go on with a run that was interrupted or killed; it ends as if it had not been.
+
+    Raises
+    ------
+    MissingInputError
+        If `run` is no run folder.
+    InvalidInputError
+        If the tiles are no longer the ones the run was started on.
+    """
+    folder = open_run(run)
+    fabric = _launch(hardware or Hardware(), read_settings(folder))
+    dataset, recorded = read_dataset_record(folder.dataset)
+    with progress("checking tiles", unit="tile") as bar:
+        check_unchanged(dataset, recorded, hash_tiles(dataset, progress=bar))
+    return _run(fabric, folder, resume=True, progress=progress, message=message)
+
+
+def repeat_training(
+    like: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str],
+    hardware: Hardware | None = None,
+    progress: ProgressBars = no_progress,
+    message: OnMessage = _silent,
+) -> TrainResult:
+    """Train again with the settings, the data and the split of the run `like`, into a new folder."""
+    folder = open_run(like)
+    dataset, recorded = read_dataset_record(folder.dataset)
+    with progress("checking tiles", unit="tile") as bar:
+        check_unchanged(dataset, recorded, hash_tiles(dataset, progress=bar))
+    return train_model(
+        dataset,
+        read_settings(folder),
+        out=out,
+        split=read_split(folder.split),
+        hardware=hardware,
+        progress=progress,
+        message=message,
+    )
+
+
+def _launch(hardware: Hardware, settings: Settings) -> Fabric:
+    n_processes = hardware.devices * hardware.nodes
+    if n_processes < 1 or settings.run.batch_size % n_processes:
+        raise InvalidInputError(
+            f"a batch of {settings.run.batch_size} windows cannot be shared evenly by {n_processes} processes; "
+            "change --devices, --nodes or --set run.batch_size=..."
+        )
+    device = choose_device(hardware.device)
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=hardware.devices,
+        num_nodes=hardware.nodes,
+        strategy="ddp" if n_processes > 1 else "auto",
+        precision=choose_precision(hardware.precision, device),  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+def _resolve(
+    settings: Settings, dataset: Dataset, statistics: Sequence[TileStatistics], *, message: OnMessage
+) -> Settings:
+    """Fill in what the recipe leaves to the data."""
+    check_trainable(dataset, statistics)
+    weights = settings.loss.class_weights
+    if weights is not None and len(weights) != len(dataset.classes):
+        raise InvalidInputError(
+            f"loss.class_weights has {len(weights)} values but the data have {len(dataset.classes)} classes "
+            f"({', '.join(dataset.classes.names)})"
+        )
+    scaling = settings.scaling
+    if scaling.fit_px is None and scaling.factor is None:
+        if scaling.mpp is not None and dataset.mpp is not None:
+            factor = min(1.0, dataset.mpp / scaling.mpp)
+            message(f"working at {scaling.mpp:g} um per pixel: tiles are used at {factor:.3g} of their size")
+        else:
+            factor, reason = choose_factor(dataset, statistics, seed=settings.run.seed)
+            message(reason)
+        settings = settings.model_copy(update={"scaling": scaling.model_copy(update={"factor": factor})})
+    return settings
+
+
+def _run(fabric: Fabric, run: RunFolder, *, resume: bool, progress: ProgressBars, message: OnMessage) -> TrainResult:
+    settings, split = read_settings(run), read_split(run.split)
+    dataset, hashes = read_dataset_record(run.dataset)
+    manifest = read_json(run.manifest, what="manifest")
+    card = _card(dataset, settings, split, hashes=hashes, manifest=manifest)
+
+    torch.manual_seed(settings.run.seed)
+    network = build_model(settings.model.architecture, n_classes=len(dataset.classes), **settings.model.options)
+    if settings.model.weights is not None and not (resume and run.checkpoint_steps()):
+        with progress("fetching weights", unit="byte") as bar:
+            report = load_starting_weights(network, settings.model.weights, progress=bar)
+        for line in report.lines():
+            message(line)
+
+    windows = _windows(dataset, settings, split, card=card, progress=progress, message=message)
+    validation = TileStore(
+        dataset,
+        dataset.select(split.val),
+        scaling=None,
+        memory_bytes=int(settings.run.cache_share * free_memory_bytes() / 2),
+    )
+    job = TrainJob(
+        run=run,
+        settings=settings,
+        network=network,
+        card=card,
+        windows=windows,
+        validation=validation,
+        workers=_workers(settings.run.workers),
+    )
+    started_s = time.monotonic()
+    with progress("training", unit="step") as bar:
+        outcome = execute(fabric, job, resume=resume, progress=bar, message=message)
+    if fabric.is_global_zero:
+        rows = read_metrics(run)
+        save_training_curves(run.curves, rows)
+        ending = {
+            "finished": outcome.finished,
+            "last_step": outcome.step,
+            "ended_at": _now(),
+            "seconds_of_last_session": round(time.monotonic() - started_s, 1),
+        }
+        write_json(run.manifest, {**manifest, **ending})
+    fabric.barrier()
+    return TrainResult(run=run.path, step=outcome.step, finished=outcome.finished, validation=_best_validation(run))
+
+
+def _windows(
+    dataset: Dataset,
+    settings: Settings,
+    split: Split,
+    *,
+    card: ModelCard,
+    progress: ProgressBars,
+    message: OnMessage,
+) -> WindowDataset:
+    samples = dataset.select(split.train)
+    stores_working_size = settings.crop.method == "centered"
+    with progress("decoding tiles", unit="tile") as bar:
+        store = TileStore(
+            dataset,
+            samples,
+            scaling=card.scaling if stores_working_size else None,
+            memory_bytes=int(settings.run.cache_share * free_memory_bytes()),
+            progress=bar,
+        )
+    if not store.in_memory:
+        message(
+            f"the {len(samples)} training tiles would fill {store.n_bytes() / 2**30:.1f} GB decoded, more than "
+            "run.cache_share of the free memory allows: they are decoded as they are used"
+        )
+    chosen = replace(dataset, samples=samples)
+    foreground = [sum(item.class_pixels[1:]) > 0 for item in scan_masks(chosen)]
+    return WindowDataset(
+        store,
+        foreground=foreground,
+        crop=settings.crop,
+        augment=settings.augment,
+        mean=card.mean,
+        std=card.std,
+        seed=settings.run.seed,
+        fit_px=settings.scaling.fit_px,
+    )
+
+
+def _workers(requested: int | None) -> int:
+    if requested is not None:
+        return requested
+    if sys.platform != "linux":
+        return 0  # elsewhere processes are spawned and would each copy the decoded tiles
+    return max(1, min(4, (os.cpu_count() or 1) - 1))
+
+
+def _card(
+    dataset: Dataset, settings: Settings, split: Split, *, hashes: dict[str, str], manifest: dict[str, Any]
+) -> ModelCard:
+    assert settings.scaling.factor is not None or settings.scaling.fit_px is not None
+    image_hashes = {name: digest.partition(":")[0][:16] for name, digest in hashes.items()}
+    groups = {sample.name: sample.group for sample in dataset.samples}
+    return ModelCard(
+        architecture=settings.model.architecture,
+        options=settings.model.options,
+        classes=dataset.classes,
+        scaling=settings.scaling.scaling(factor=settings.scaling.factor or 1.0),
+        trained_on={
+            "data": str(dataset.root),
+            "data_sha256": combined_hash(hashes),
+            "mpp": dataset.mpp,
+            "n_train_tiles": len(split.train),
+            "train_groups": sorted({groups[name] for name in split.train}),
+            "val_groups": sorted({groups[name] for name in split.val}),
+            "train_images": [image_hashes[name] for name in split.train],
+            "val_images": [image_hashes[name] for name in split.val],
+        },
+        provenance={
+            "glomseg": manifest["versions"]["glomseg"],
+            "recipe": settings.recipe,
+            "steps": settings.run.steps,
+            "seed": settings.run.seed,
+            "started_at": manifest["started_at"],
+            "weights": settings.model.weights,
+        },
+    )
+
+
+def _manifest(dataset: Dataset, hashes: dict[str, str], *, settings: Settings, fabric: Fabric) -> dict[str, Any]:
+    packages = ("torch", "lightning-fabric", "numpy", "opencv-python-headless", "pillow")
+    return {
+        "command": sys.argv,
+        "started_at": _now(),
+        "versions": {
+            "glomseg": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in packages},
+        },
+        "machine": {
+            "platform": platform.platform(),
+            "device": str(fabric.device),
+            "processes": fabric.world_size,
+            "precision": str(fabric._precision.precision),
+            "threads": torch.get_num_threads(),
+        },
+        "seed": settings.run.seed,
+        "data": {
+            "root": str(dataset.root),
+            "n_tiles": len(dataset),
+            "grouping": dataset.grouping,
+            "mpp": dataset.mpp,
+            "classes": asdict(dataset.classes),
+            "sha256": combined_hash(hashes),
+        },
+        "finished": False,
+    }
+
+
+def _best_validation(run: RunFolder) -> dict[str, Any]:
+    rows = [row for row in read_metrics(run) if row.get("event") == "val"]
+    return max(rows, key=lambda row: float(row["score"]), default={})
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

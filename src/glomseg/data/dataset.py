@@ -1,0 +1,184 @@
+"""Opening a data set: pairs of images and masks, their classes and their groups."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from glomseg.data.layout import Layout, Pair, find_files
+from glomseg.errors import InvalidInputError
+from glomseg.images import read_mask_values
+from glomseg.types import GLOMERULUS, IGNORE_INDEX, Classes, Dataset, Sample
+
+# What follows the slide in a tile's name: coordinates (x1024_y2048, [x=1,y=2]) or running numbers.
+_COORDINATES = re.compile(r"[_\- ]\[?x?=?\d+[_\-, ]+y?=?\d+\]?$", re.IGNORECASE)
+
+
+def open_dataset(
+    root: str | os.PathLike[str],
+    *,
+    classes: Sequence[str] | None = None,
+    mask_values: Sequence[int] | None = None,
+    mpp: float | None = None,
+    group_pattern: str | None = None,
+    group_column: str | None = None,
+    need_masks: bool = True,
+) -> Dataset:
+    """Return the tiles of a folder (or of a CSV of pairs), with their masks, classes and groups.
+
+    No picture is decoded. Known layouts are ``images/`` and ``masks/`` (and other common names),
+    ``<case>/img`` and ``<case>/mask``, nnU-Net's, and a CSV with the columns image and mask.
+
+    Parameters
+    ----------
+    root
+        The folder, or the CSV file.
+    classes
+        Names, background first; None takes those of nnU-Net's dataset.json, else background and glomerulus.
+    mask_values
+        For each class its value in the mask files; None where they hold class indices.
+    mpp
+        Micrometres per pixel of the tiles, where known.
+    group_pattern
+        Regular expression with one group, or a group named "group", searched in a tile's name. None
+        takes the case folder of nested layouts, else the name without its last part
+        (``<site>_<slide>_<tile>``) or without the coordinates at its end.
+    group_column
+        Column that names the group: of the CSV of pairs, or of ``tiles.csv`` in the folder.
+    need_masks
+        Whether every image must have a mask.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such folder.
+    InvalidInputError
+        If there are no images, masks are missing, or the groups cannot be found.
+    """
+    root = Path(root)
+    if mpp is not None and not 0.01 <= mpp <= 100:
+        raise InvalidInputError(
+            f"--mpp {mpp:g} is not a plausible number of micrometres per pixel (0.25 to 2 is usual)"
+        )
+    layout = find_files(root, group_column=group_column)
+    if need_masks:
+        _check_masks(root, layout)
+    names = classes or layout.class_names
+    found = GLOMERULUS if names is None else Classes.of(names)
+    groups, grouping = _groups(layout, group_pattern=group_pattern, group_column=group_column)
+    return Dataset(
+        root=root,
+        samples=tuple(
+            Sample(name=pair.name, image_path=pair.image, mask_path=pair.mask, group=groups[pair.name])
+            for pair in layout.pairs
+        ),
+        classes=found,
+        mask_values=_checked_values(mask_values, found),
+        mpp=mpp,
+        grouping=grouping,
+    )
+
+
+def infer_classes(dataset: Dataset) -> Dataset:
+    """Return the data set with one class for every value that its masks hold, named class_1, class_2 and so on.
+
+    Masks that hold 0 and 1 alone keep the classes background and glomerulus.
+    """
+    present = np.zeros(256, dtype=bool)
+    for sample in dataset.samples:
+        if sample.mask_path is not None:
+            present |= np.bincount(read_mask_values(sample.mask_path).ravel(), minlength=256) > 0
+    present[IGNORE_INDEX] = False
+    n_classes = int(np.flatnonzero(present).max(initial=1)) + 1
+    if n_classes == len(dataset.classes):
+        return dataset
+    names = ("background", *(f"class_{index}" for index in range(1, n_classes)))
+    return replace(dataset, classes=Classes.of(names))
+
+
+def _check_masks(root: Path, layout: Layout) -> None:
+    without = layout.images_without_mask
+    if len(without) == len(layout.pairs):
+        raise InvalidInputError(
+            f"data set {str(root)!r} has {len(without)} images but no masks; a mask has its image's name and lies in "
+            "masks/ beside images/, or ends in _mask. `glomseg predict` needs none"
+        )
+    if without:
+        raise InvalidInputError(
+            f"{len(without)} of {len(layout.pairs)} images of {str(root)!r} have no mask, the first is "
+            f"{without[0].name!r}; "
+            "add an all-zero mask where there is truly no glomerulus, or take the image out. "
+            f"`glomseg inspect {root}` lists them"
+        )
+
+
+def _checked_values(mask_values: Sequence[int] | None, classes: Classes) -> tuple[int, ...] | None:
+    if mask_values is None:
+        return None
+    if len(mask_values) != len(classes):
+        raise InvalidInputError(
+            f"--mask-values {','.join(map(str, mask_values))} has {len(mask_values)} values for {len(classes)} classes "
+            f"({', '.join(classes.names)})"
+        )
+    if len(set(mask_values)) < len(mask_values) or not all(0 <= value <= 255 for value in mask_values):
+        raise InvalidInputError(f"--mask-values {','.join(map(str, mask_values))} must be different, from 0 to 255")
+    return tuple(mask_values)
+
+
+def _groups(layout: Layout, *, group_pattern: str | None, group_column: str | None) -> tuple[dict[str, str], str]:
+    """Return the group of each name, and how it was found."""
+    if group_pattern is not None:
+        return _by_pattern(layout.pairs, group_pattern), f"pattern {group_pattern}"
+    if any(pair.case is not None for pair in layout.pairs):
+        source = f"column {group_column}" if group_column else "case folder" if layout.kind != "CSV" else "column group"
+        return {pair.name: pair.case or pair.name for pair in layout.pairs}, source
+    groups = {pair.name: group_of_name(pair.name) for pair in layout.pairs}
+    if all(group is None for group in groups.values()):
+        return {name: name for name in groups}, NO_GROUPS
+    return {name: group or name for name, group in groups.items()}, "name <site>_<slide>_<tile>"
+
+
+NO_GROUPS = "none: every tile is a group of its own"
+"""What `Dataset.grouping` says when names hide no group."""
+
+
+def group_of_name(name: str) -> str | None:
+    """Return the slide that a tile's name tells, or None where it tells none.
+
+    Examples
+    --------
+    >>> group_of_name("AIDPATH_E_6"), group_of_name("slide12_x1024_y2048"), group_of_name("tile7")
+    ('AIDPATH_E', 'slide12', None)
+    """
+    match = _COORDINATES.search(name)
+    if match and match.start() > 0 and (_letters(name[: match.start()]) or "_" in name[: match.start()]):
+        return name[: match.start()]
+    parts = name.split("_")
+    return "_".join(parts[:-1]) if len(parts) >= 3 else None
+
+
+def _letters(text: str) -> bool:
+    return any(character.isdigit() for character in text)
+
+
+def _by_pattern(pairs: Sequence[Pair], pattern: str) -> dict[str, str]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise InvalidInputError(f"--group-pattern {pattern!r} is no regular expression: {error}") from error
+    if "group" not in compiled.groupindex and compiled.groups != 1:
+        raise InvalidInputError(
+            f"--group-pattern {pattern!r} has {compiled.groups} groups; it needs one, or one named group: "
+            "(?P<group>...), for example '^([^_]+_[^_]+)_'"
+        )
+    key: int | str = "group" if "group" in compiled.groupindex else 1
+    groups = {}
+    for pair in pairs:
+        match = compiled.search(pair.name)
+        if match is None or match[key] is None:
+            raise InvalidInputError(f"--group-pattern {pattern!r} finds no group in the name {pair.name!r}")
+        groups[pair.name] = match[key]
+    return groups

@@ -1,0 +1,278 @@
+"""Finding which files of a folder are images, which are masks, and which belong together."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from glomseg.errors import InvalidInputError, MissingInputError
+from glomseg.files import read_json, read_text
+from glomseg.images import IMAGE_SUFFIXES
+
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "tiles", "imagestr")
+MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "ann", "gt", "labelstr")
+PARTS = ("train", "val", "valid", "test", "training", "validation", "testing")
+
+_IMAGE_ENDING = re.compile(r"(_img|_image|_0000)$", re.IGNORECASE)
+_MASK_ENDING = re.compile(r"(_mask|_masks|_seg|_label|_labels|_gt|_annotation)$", re.IGNORECASE)
+_NAMED_FILES = "images/ and masks/, img/ and mask/, imagesTr/ and labelsTr/, or a CSV with the columns image and mask"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """An image with its mask (None where there is none).
+
+    Attributes
+    ----------
+    name
+        Unique in the layout: the image's path below the image folder, without suffix and ending.
+    case
+        The folder above the image folder in nested layouts, a CSV's group column, or None.
+    """
+
+    name: str
+    image: Path
+    mask: Path | None
+    case: str | None = None
+    mpp: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The files of a data set.
+
+    Attributes
+    ----------
+    kind
+        In words for a reader.
+    pairs
+        By name; an image without a mask has none.
+    masks_without_image
+        Mask files that no image was found for.
+    clashes
+        Images whose name another image has already; they are not in `pairs`.
+    class_names
+        From a dataset.json, or None.
+    ignore_value
+        Mask value that stands for ignored pixels, from a dataset.json, or None.
+    """
+
+    kind: str
+    pairs: tuple[Pair, ...]
+    masks_without_image: tuple[Path, ...] = ()
+    clashes: tuple[Path, ...] = ()
+    class_names: tuple[str, ...] | None = None
+    ignore_value: int | None = None
+
+    @property
+    def images_without_mask(self) -> tuple[Path, ...]:
+        """Images that no mask was found for."""
+        return tuple(pair.image for pair in self.pairs if pair.mask is None)
+
+
+def find_files(root: Path, *, group_column: str | None = None) -> Layout:
+    """Return the images and masks of a folder, or of a CSV of pairs, as people have them.
+
+    Parameters
+    ----------
+    root
+        A folder or a CSV file.
+    group_column
+        Column of the CSV (`root` itself, or ``tiles.csv`` in the folder) that names the group.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such folder or file.
+    InvalidInputError
+        If nothing in it can be used; the message says what was looked for.
+    """
+    if root.is_file():
+        return _from_csv(root, group_column=group_column)
+    if not root.is_dir():
+        raise MissingInputError(f"data set {str(root)!r} does not exist")
+    layout = _from_nnunet(root) if (root / "dataset.json").is_file() else _from_folders(root)
+    return layout if group_column is None else _with_groups(layout, root / "tiles.csv", group_column)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the image files below a folder, hidden ones left out, in order."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+
+
+def _from_folders(root: Path) -> Layout:
+    images: list[tuple[str, Path, str | None]] = []
+    masks: dict[str, Path] = {}
+    files = image_files(root)
+    for path in files:
+        role, key, case = _role(path.relative_to(root))
+        if role == "mask":
+            masks.setdefault(_MASK_ENDING.sub("", key), path)
+        elif role == "image":
+            images.append((key, path, case))
+    if not images and not masks:  # a flat folder: names alone tell images from masks
+        for path in files:
+            key = str(path.relative_to(root).with_suffix(""))
+            if _MASK_ENDING.search(key):
+                masks.setdefault(_MASK_ENDING.sub("", key), path)
+            else:
+                images.append((key, path, None))
+    if not images:
+        raise InvalidInputError(
+            f"data set {str(root)!r} holds no images ({len(files)} image files in all); looked for {_NAMED_FILES}"
+        )
+    return _paired("folders", images, masks)
+
+
+def _role(path: Path) -> tuple[str, str, str | None]:
+    """Return "image", "mask" or "", the key that pairs the file, and the case folder, if any."""
+    folders = [part.lower() for part in path.parts[:-1]]
+    for position in reversed(range(len(folders))):
+        role = "image" if folders[position] in IMAGE_FOLDERS else "mask" if folders[position] in MASK_FOLDERS else ""
+        if role:
+            above = [part for part in path.parts[:position] if part.lower() not in PARTS]
+            key = Path(*path.parts[:position], *path.parts[position + 1 :]).with_suffix("")
+            return role, str(key), "/".join(above) or None
+    return "", str(path.with_suffix("")), None
+
+
+def _paired(kind: str, images: Iterable[tuple[str, Path, str | None]], masks: dict[str, Path]) -> Layout:
+    pairs: dict[str, Pair] = {}
+    clashes = []
+    unused = dict(masks)
+    for key, path, case in images:
+        bare = _IMAGE_ENDING.sub("", key)
+        mask = masks.get(key) or masks.get(bare)
+        unused.pop(key if key in masks else bare, None)
+        # The ending is part of the name unless a mask shows that it only marks the image.
+        name = bare if mask is not None and key not in masks else key
+        if name in pairs:
+            clashes.append(path)
+        else:
+            pairs[name] = Pair(name=name, image=path, mask=mask, case=case)
+    return Layout(
+        kind=kind,
+        pairs=tuple(pairs[name] for name in sorted(pairs)),
+        masks_without_image=tuple(unused.values()),
+        clashes=tuple(clashes),
+    )
+
+
+def _from_nnunet(root: Path) -> Layout:
+    what = "nnU-Net's dataset.json"
+    values = read_json(root / "dataset.json", what=what)
+    images_folder, masks_folder = root / "imagesTr", root / "labelsTr"
+    if not isinstance(values, dict) or not images_folder.is_dir():
+        return _from_folders(root)
+    channels = values.get("channel_names", values.get("modality", {}))
+    labels = values.get("labels")
+    if not isinstance(labels, dict) or not isinstance(channels, dict):
+        raise InvalidInputError(f"{what} in {str(root)!r} has no labels or channel_names")
+    files = image_files(images_folder)
+    if any(path.stem.endswith("_0001") for path in files):
+        raise InvalidInputError(
+            f"the images of {str(root)!r} are stored one channel a file ({len(channels)} channels); "
+            "glomseg reads RGB images: save each case as one RGB file ending in _0000"
+        )
+    images = [
+        (_IMAGE_ENDING.sub("", str(path.relative_to(images_folder).with_suffix(""))), path, None) for path in files
+    ]
+    masks = {str(path.relative_to(masks_folder).with_suffix("")): path for path in image_files(masks_folder)}
+    layout = _paired("nnU-Net", images, masks)
+    names, ignore = _nnunet_labels(labels, root)
+    return Layout(
+        kind=layout.kind,
+        pairs=layout.pairs,
+        masks_without_image=layout.masks_without_image,
+        clashes=layout.clashes,
+        class_names=names,
+        ignore_value=ignore,
+    )
+
+
+def _nnunet_labels(labels: dict[str, object], root: Path) -> tuple[tuple[str, ...], int | None]:
+    ignore = labels.get("ignore")
+    by_value = {value: name for name, value in labels.items() if name != "ignore"}
+    if sorted(by_value, key=str) != sorted(range(len(by_value)), key=str) or not (
+        ignore is None or ignore == len(by_value)
+    ):
+        raise InvalidInputError(
+            f"the labels of {str(root / 'dataset.json')!r} are {labels}; they must be whole numbers from 0 without "
+            "gaps, ignore the highest (region-based labels are not supported)"
+        )
+    return tuple(by_value[value] for value in range(len(by_value))), None if ignore is None else len(by_value)
+
+
+def _from_csv(path: Path, *, group_column: str | None) -> Layout:
+    rows = _read_csv(path)
+    columns = set(rows[0]) if rows else set()
+    if "image" not in columns:
+        raise InvalidInputError(
+            f"{str(path)!r} has the columns {', '.join(sorted(columns)) or 'none'}; a data set needs image and mask"
+        )
+    column = group_column or ("group" if "group" in columns else None)
+    if column is not None and column not in columns:
+        raise InvalidInputError(f"{str(path)!r} has no column {column!r}, only {', '.join(sorted(columns))}")
+    pairs: dict[str, Pair] = {}
+    clashes = []
+    for number, row in enumerate(rows, start=2):
+        image = path.parent / row["image"]
+        mask = path.parent / row["mask"] if row.get("mask") else None
+        name = row.get("name") or str(Path(row["image"]).with_suffix(""))
+        if not row["image"]:
+            raise InvalidInputError(f"{str(path)!r}, line {number}: the image column is empty")
+        if name in pairs:
+            clashes.append(image)
+            continue
+        pairs[name] = Pair(name=name, image=image, mask=mask, case=row[column] if column else None)
+    if not pairs:
+        raise InvalidInputError(f"{str(path)!r} lists no images")
+    return Layout(kind="CSV", pairs=tuple(pairs[name] for name in sorted(pairs)), clashes=tuple(clashes))
+
+
+def _with_groups(layout: Layout, table: Path, column: str) -> Layout:
+    rows = _read_csv(table)
+    key = next((name for name in ("file", "name", "image", "tile") if rows and name in rows[0]), None)
+    if key is None or column not in rows[0]:
+        raise InvalidInputError(
+            f"{str(table)!r} needs a column file, name, image or tile and the column {column!r}; "
+            f"it has {', '.join(rows[0]) if rows else 'nothing'}"
+        )
+    groups = {Path(row[key]).stem: row[column] for row in rows}
+    missing = [pair.name for pair in layout.pairs if Path(pair.name).name not in groups]
+    if missing:
+        raise InvalidInputError(f"{str(table)!r} has no line for {len(missing)} tiles, the first is {missing[0]!r}")
+    pairs = tuple(
+        Pair(name=pair.name, image=pair.image, mask=pair.mask, case=groups[Path(pair.name).name])
+        for pair in layout.pairs
+    )
+    return Layout(
+        kind=layout.kind,
+        pairs=pairs,
+        masks_without_image=layout.masks_without_image,
+        clashes=layout.clashes,
+        class_names=layout.class_names,
+        ignore_value=layout.ignore_value,
+    )
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    text = read_text(path, what="table")
+    if "\0" in text:
+        raise InvalidInputError(f"table {str(path)!r} is no text")
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise InvalidInputError(f"table {str(path)!r} is not valid CSV: {error}") from error
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise InvalidInputError(f"table {str(path)!r}, line {number}: not as many cells as columns")
+    return rows

@@ -1,0 +1,123 @@
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glomseg.errors import InvalidInputError, MissingInputError, UnsafeFileError
+from glomseg.images import encode_png, image_size, read_image, read_mask, read_mask_values, write_png
+from glomseg.types import GLOMERULUS, Classes
+
+RGB = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    """A tiny PNG whose header declares a huge picture."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("name", ["a b.png", "肾.png", "line\nbreak.png", "<b>.png"])
+def test_rgb_is_read_as_written_under_any_name(tmp_path, name):
+    write_png(tmp_path / name, RGB)
+    assert np.array_equal(read_image(tmp_path / name), RGB)
+    assert image_size(tmp_path / name) == (4, 5)
+
+
+def test_grey_palette_and_cmyk_become_rgb(tmp_path):
+    picture = Image.fromarray(RGB)
+    picture.convert("L").save(tmp_path / "grey.png")
+    assert read_image(tmp_path / "grey.png").shape == (4, 5, 3)
+    picture.convert("P").save(tmp_path / "palette.png")
+    assert read_image(tmp_path / "palette.png").shape == (4, 5, 3)
+    Image.new("CMYK", (5, 4), (0, 0, 0, 0)).save(tmp_path / "cmyk.tif")
+    assert (read_image(tmp_path / "cmyk.tif") == 255).all()
+
+
+def test_transparency_is_laid_on_white(tmp_path):
+    rgba = np.zeros((2, 2, 4), np.uint8)
+    rgba[0, 0] = (10, 20, 30, 255)
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    image = read_image(tmp_path / "a.png")
+    assert image[0, 0].tolist() == [10, 20, 30]
+    assert image[1, 1].tolist() == [255, 255, 255]
+
+
+def test_sixteen_bits_are_refused(tmp_path):
+    Image.fromarray(np.full((3, 3), 40_000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(InvalidInputError, match=r"deep\.png.*more than 8 bits"):
+        read_image(tmp_path / "deep.png")
+
+
+@pytest.mark.parametrize("read", [read_image, read_mask_values, image_size])
+def test_files_that_are_no_images(tmp_path, read):
+    with pytest.raises(MissingInputError, match=r"none\.png"):
+        read(tmp_path / "none.png")
+    (tmp_path / "empty.png").write_bytes(b"")
+    with pytest.raises(InvalidInputError, match=r"empty\.png.*0 bytes"):
+        read(tmp_path / "empty.png")
+    (tmp_path / "text.png").write_text("I am a text file")
+    with pytest.raises(InvalidInputError, match=r"text\.png.*not an image"):
+        read(tmp_path / "text.png")
+    with pytest.raises(MissingInputError):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("read", [read_image, read_mask_values])
+def test_a_truncated_file_is_damaged(tmp_path, read):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
+    (tmp_path / "cut.png").write_bytes(encode_png(noise)[:1000])
+    with pytest.raises(InvalidInputError, match=r"cut\.png.*damaged.*copy it again"):
+        read(tmp_path / "cut.png")
+
+
+@pytest.mark.parametrize("read", [read_image, read_mask_values, image_size])
+@pytest.mark.parametrize("side", [20_000, 60_000])
+def test_a_decompression_bomb_is_refused_by_its_header(tmp_path, read, side):
+    (tmp_path / "bomb.png").write_bytes(png_claiming(side, side))
+    with pytest.raises(UnsafeFileError, match=r"bomb\.png.*pixels"):
+        read(tmp_path / "bomb.png")
+
+
+def test_masks_of_every_storage(tmp_path):
+    values = np.array([[0, 1], [1, 255]], np.uint8)
+    Image.fromarray(values).save(tmp_path / "grey.png")
+    palette = Image.fromarray(values, mode=None).convert("L")
+    palette = Image.frombytes("P", (2, 2), values.tobytes())
+    palette.putpalette([0, 0, 0, 255, 0, 0] + [9] * 762)
+    palette.save(tmp_path / "palette.png")
+    Image.fromarray(np.repeat(values[..., None], 3, axis=2)).save(tmp_path / "rgb.png")
+    Image.fromarray(values.astype(np.uint16)).save(tmp_path / "deep.png")
+    for name in ("grey", "palette", "rgb", "deep"):
+        assert np.array_equal(read_mask(tmp_path / f"{name}.png", classes=GLOMERULUS), values), name
+    Image.fromarray(values == 1).save(tmp_path / "bits.png")
+    assert read_mask_values(tmp_path / "bits.png").tolist() == [[0, 1], [1, 0]]
+
+
+def test_masks_that_cannot_be_class_indices(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "colour.png")
+    with pytest.raises(InvalidInputError, match=r"colour\.png.*colour picture"):
+        read_mask_values(tmp_path / "colour.png")
+    Image.fromarray(np.array([[300]], np.uint16)).save(tmp_path / "labels.png")
+    with pytest.raises(InvalidInputError, match=r"labels\.png.*300.*instance label map"):
+        read_mask_values(tmp_path / "labels.png")
+    Image.fromarray(np.array([[0.5]], np.float32)).save(tmp_path / "float.tif")
+    with pytest.raises(InvalidInputError, match="probability map"):
+        read_mask_values(tmp_path / "float.tif")
+
+
+def test_mask_values_are_mapped_and_unknown_ones_refused(tmp_path):
+    write_png(tmp_path / "m.png", np.array([[0, 255, 128]], np.uint8))
+    with pytest.raises(InvalidInputError, match=r"m\.png.*\[0, 128, 255\].*--mask-values"):
+        read_mask(tmp_path / "m.png", classes=GLOMERULUS, mask_values=(0, 255))
+    three = Classes.of(("background", "glomerulus", "sclerosed"))
+    assert read_mask(tmp_path / "m.png", classes=three, mask_values=(0, 255, 128)).tolist() == [[0, 1, 2]]
+    write_png(tmp_path / "i.png", np.array([[0, 255, 1]], np.uint8))
+    assert read_mask(tmp_path / "i.png", classes=GLOMERULUS).tolist() == [[0, 255, 1]]

@@ -1,7 +1,7 @@
 """How commands talk: one console, tables and progress bars with a rate and the time left."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.progress import Task as ProgressTask
 from rich.table import Table
 from rich.text import Text
+
+from glomseg.progress import Progress as ProgressCallback
 
 console = Console(highlight=False)
 error_console = Console(stderr=True, highlight=False)
@@ -52,7 +54,7 @@ class _RateColumn(TextColumn):
 
 
 @contextmanager
-def progress_bar(description: str, *, unit: str) -> Iterator[Callable[[int, int, str], None]]:
+def progress_bar(description: str, *, unit: str) -> Iterator[ProgressCallback]:
     """Show a bar on stderr and yield ``advance(done, total, note)`` that updates it.
 
     The bar shows done of total, the rate, the time left and the note (a loss, say).

@@ -22,7 +22,7 @@ def choose_factor(dataset: Dataset, statistics: Sequence[TileStatistics], *, see
     The median diameter of the objects, measured on at most 64 tiles with foreground, is brought to
     90 pixels; tiles are never enlarged.
     """
-    names = [item.name for item in statistics if sum(item.class_pixels[1:]) > 0]
+    names = [item.name for item in statistics if item.foreground_pixels > 0]
     rng = np.random.default_rng(seed)
     chosen = [names[i] for i in rng.permutation(len(names))[:_MAX_TILES]]
     diameters = []
@@ -44,7 +44,7 @@ def check_trainable(dataset: Dataset, statistics: Sequence[TileStatistics]) -> N
     """Raise InvalidInputError if there is nothing to learn from in the training tiles."""
     if not statistics:
         raise InvalidInputError(f"the training part of {str(dataset.root)!r} has no tiles")
-    if not any(sum(item.class_pixels[1:]) for item in statistics):
+    if not any(item.foreground_pixels for item in statistics):
         raise InvalidInputError(
             f"none of the {len(statistics)} training masks of {str(dataset.root)!r} has a pixel of "
             f"{', '.join(dataset.classes.names[1:])}: there is nothing to learn. "

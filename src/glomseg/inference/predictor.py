@@ -1,5 +1,6 @@
 """From an image to its prediction."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -94,14 +95,14 @@ class Predictor:
         return logits
 
 
-def load_predictor(path: str | Path, *, device: str = "auto", precision: str = "auto") -> Predictor:
+def load_predictor(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "auto") -> Predictor:
     """Return a predictor from a model file, or from a run folder, whose best model it takes."""
     model, card = load_model(model_path(path))
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Predictor(model, card, device=device, precision=precision)
 
 
-def model_path(path: str | Path) -> Path:
+def model_path(path: str | os.PathLike[str]) -> Path:
     """Return the model file that a path stands for: itself, or the best (else last) model of a run folder."""
     path = Path(path)
     if path.is_dir():

@@ -306,7 +306,7 @@ def _windows(
             "run.cache_share of the free memory allows: they are decoded as they are used"
         )
     chosen = replace(dataset, samples=samples)
-    foreground = [sum(item.class_pixels[1:]) > 0 for item in scan_masks(chosen)]
+    foreground = [item.foreground_pixels > 0 for item in scan_masks(chosen)]
     return WindowDataset(
         store,
         foreground=foreground,

@@ -1,0 +1,53 @@
+"""Flags that several commands share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from glomseg.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from glomseg.types import Dataset
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DatasetOptions:
+    """How a data set is read."""
+
+    classes: Annotated[str | None, Parameter(help="Class names, background first: background,glomerulus.")] = None
+    mask_values: Annotated[
+        str | None, Parameter(help="For each class its value in the mask files: 0,255. The default is 0,1,2 and so on.")
+    ] = None
+    mpp: Annotated[float | None, Parameter(help="Micrometres per pixel of the tiles.")] = None
+    group_pattern: Annotated[
+        str | None, Parameter(help="Regular expression whose group is the slide in a tile's name: '^(.*)_'.")
+    ] = None
+    group_column: Annotated[
+        str | None, Parameter(help="Column that names the slide: of the CSV of pairs, or of tiles.csv in the folder.")
+    ] = None
+
+
+def open_with(data: Path, options: DatasetOptions | None, *, need_masks: bool = True) -> "Dataset":
+    """Open a data set the way the flags say."""
+    from glomseg.data.dataset import open_dataset
+
+    options = options or DatasetOptions()
+    return open_dataset(
+        data,
+        classes=None if options.classes is None else [name.strip() for name in options.classes.split(",")],
+        mask_values=None if options.mask_values is None else _whole_numbers(options.mask_values),
+        mpp=options.mpp,
+        group_pattern=options.group_pattern,
+        group_column=options.group_column,
+        need_masks=need_masks,
+    )
+
+
+def _whole_numbers(text: str) -> list[int]:
+    try:
+        return [int(item) for item in text.split(",")]
+    except ValueError as error:
+        raise InvalidInputError(f"--mask-values {text!r} is not a list of whole numbers such as 0,255") from error

@@ -1,0 +1,283 @@
+"""Dividing a data set so that no slide is on both sides, and writing the division down."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from glomseg.data.statistics import TileStatistics
+from glomseg.errors import InvalidInputError, MissingInputError
+from glomseg.files import read_json, read_text, write_json, write_text
+from glomseg.types import Dataset, Split
+
+PARTS = ("train", "val", "test")
+
+_FORMAT = "glomseg split 1"
+_SPLIT = TypeAdapter(Split)
+_N_TRIALS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartSummary:
+    """How large one part of a split is."""
+
+    part: str
+    n_tiles: int
+    n_groups: int
+    n_tiles_with_foreground: int
+    foreground_share: float
+
+
+def make_split(
+    dataset: Dataset,
+    *,
+    val: float = 0.2,
+    test: float = 0.0,
+    seed: int = 0,
+    by: Literal["group", "tile"] = "group",
+    statistics: Sequence[TileStatistics] | None = None,
+) -> Split:
+    """Return a division into training, validation and test tiles that never divides a group.
+
+    Of 200 random orders of the groups the one is taken whose parts come nearest to the wanted shares
+    of tiles, of tiles with foreground and of foreground pixels.
+
+    Parameters
+    ----------
+    dataset
+        What to divide.
+    val, test
+        Wanted shares of the tiles.
+    seed
+        The same seed gives the same split.
+    by
+        "tile" divides tile by tile, as today's workflow does: tiles of one slide then stand on both
+        sides, and the figures flatter. The leaking groups are named in the split.
+    statistics
+        From `scan_masks`; without them only the number of tiles is balanced.
+
+    Raises
+    ------
+    InvalidInputError
+        If the shares are impossible, or there are fewer groups than parts.
+    """
+    if not (0 <= val < 1 and 0 <= test < 1 and val + test < 1):
+        raise InvalidInputError(f"shares val {val:g} and test {test:g} must be at least 0 and together below 1")
+    shares = {"train": 1 - val - test, "val": val, "test": test}
+    shares = {part: share for part, share in shares.items() if share > 0}
+    units = _units(dataset, by)
+    if len(units) < len(shares):
+        raise InvalidInputError(_too_few(dataset, len(units), len(shares), by))
+    rng = np.random.default_rng(seed)
+    sizes = _sizes(dataset, units, statistics)
+    assignment = _best_assignment(sizes, np.array(list(shares.values())), rng)
+    parts = _named_parts(dataset, units, dict(zip(shares, assignment, strict=True)))
+    return Split(
+        **parts,
+        seed=seed,
+        by=by,
+        leaking_groups=leaking_groups(dataset, parts),
+        origin=f"{by} split, val {val:g}, test {test:g}, seed {seed}; groups: {dataset.grouping}",
+    )
+
+
+def make_folds(
+    dataset: Dataset, *, folds: int, seed: int = 0, statistics: Sequence[TileStatistics] | None = None
+) -> tuple[Split, ...]:
+    """Return one split a fold; every group is in the validation part of exactly one of them.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are fewer groups than folds, or fewer than two folds.
+    """
+    units = _units(dataset, "group")
+    if folds < 2 or folds > len(units):
+        raise InvalidInputError(
+            f"{folds} folds of {len(units)} groups ({dataset.grouping}) cannot be made: from 2 to as many as groups"
+        )
+    rng = np.random.default_rng(seed)
+    assignment = _best_assignment(_sizes(dataset, units, statistics), np.full(folds, 1 / folds), rng)
+    splits = []
+    for number, held_out in enumerate(assignment, start=1):
+        rest = [index for other in assignment if other is not held_out for index in other]
+        parts = _named_parts(dataset, units, {"train": rest, "val": held_out})
+        origin = f"fold {number} of {folds}, seed {seed}; groups: {dataset.grouping}"
+        splits.append(Split(**parts, seed=seed, origin=origin))
+    return tuple(splits)
+
+
+def leaking_groups(dataset: Dataset, parts: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return the groups that have tiles in more than one part."""
+    group_of = {sample.name: sample.group for sample in dataset.samples}
+    seen: dict[str, set[str]] = {}
+    for part, names in parts.items():
+        for name in names:
+            seen.setdefault(group_of[name], set()).add(part)
+    return tuple(sorted(group for group, places in seen.items() if len(places) > 1))
+
+
+def summarize_split(dataset: Dataset, split: Split, statistics: Sequence[TileStatistics]) -> tuple[PartSummary, ...]:
+    """Return how many tiles and groups each part has, and how much foreground."""
+    by_name = {item.name: item for item in statistics}
+    summaries = []
+    for part in PARTS:
+        items = [by_name[sample.name] for sample in dataset.select(split.part(part))]
+        foreground = sum(item.foreground_pixels for item in items)
+        labelled = sum(sum(item.class_pixels) for item in items)
+        summaries.append(
+            PartSummary(
+                part=part,
+                n_tiles=len(items),
+                n_groups=len({item.group for item in items}),
+                n_tiles_with_foreground=sum(item.foreground_pixels > 0 for item in items),
+                foreground_share=foreground / labelled if labelled else float("nan"),
+            )
+        )
+    return tuple(summaries)
+
+
+def write_split(path: str | os.PathLike[str], split: Split) -> None:
+    """Write a split as JSON."""
+    write_json(path, {"format": _FORMAT, **asdict(split)})
+
+
+def write_mmseg_lists(folder: str | os.PathLike[str], split: Split) -> None:
+    """Write ``train.txt``, ``val.txt`` and, if there is one, ``test.txt`` as MMSegmentation reads them.
+
+    Raises
+    ------
+    InvalidInputError
+        If a tile's name has a line break, which such a list cannot hold.
+    """
+    for part in PARTS:
+        names = split.part(part)
+        broken = [name for name in names if "\n" in name or "\r" in name]
+        if broken:
+            raise InvalidInputError(f"tile {broken[0]!r} has a line break in its name and fits no list: rename it")
+        if names or part != "test":
+            write_text(Path(folder) / f"{part}.txt", "".join(f"{name}\n" for name in names))
+
+
+def read_split(path: str | os.PathLike[str]) -> Split:
+    """Return the split of a JSON file, or of a folder with ``train.txt`` and ``val.txt``.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such file, or the folder has no lists.
+    InvalidInputError
+        If the file is damaged, or a tile stands twice.
+    """
+    path = Path(path)
+    if path.is_dir():
+        split = _read_lists(path)
+    else:
+        values: Any = read_json(path, what="split file")
+        if not isinstance(values, dict) or values.pop("format", None) != _FORMAT:
+            raise InvalidInputError(f"split file {str(path)!r} was not written by `glomseg split`")
+        try:
+            split = _SPLIT.validate_python(values)
+        except ValidationError as error:
+            reason = error.errors()[0]
+            raise InvalidInputError(f"split file {str(path)!r} is damaged: {reason['loc']}: {reason['msg']}") from error
+    names = [name for part in PARTS for name in split.part(part)]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidInputError(f"tile {twice!r} stands twice in the split {str(path)!r}")
+    return split
+
+
+def _read_lists(folder: Path) -> Split:
+    if not (folder / "train.txt").is_file():
+        raise MissingInputError(f"folder {str(folder)!r} has no train.txt; a split is a JSON file or a folder of lists")
+    parts = {}
+    for part in PARTS:
+        path = folder / f"{part}.txt"
+        lines = read_text(path, what="list of tiles").splitlines() if path.is_file() else []
+        parts[part] = tuple(line.strip() for line in lines if line.strip())
+    return Split(**parts, by="tile", origin=f"lists in {folder}")
+
+
+def _units(dataset: Dataset, by: str) -> list[list[int]]:
+    """Return the positions of the tiles that stay together."""
+    if by == "tile":
+        return [[index] for index in range(len(dataset))]
+    if by != "group":
+        raise InvalidInputError(f"--by {by!r} is neither group nor tile")
+    groups: dict[str, list[int]] = {}
+    for index, sample in enumerate(dataset.samples):
+        groups.setdefault(sample.group, []).append(index)
+    return [groups[name] for name in sorted(groups)]
+
+
+def _sizes(
+    dataset: Dataset, units: Sequence[Sequence[int]], statistics: Sequence[TileStatistics] | None
+) -> NDArray[np.float64]:
+    """Return for each unit its share of the tiles, of the tiles with foreground and of the foreground."""
+    tiles = np.array([len(unit) for unit in units], dtype=float)
+    columns = [tiles]
+    if statistics is not None:
+        by_name = {item.name: item.foreground_pixels for item in statistics}
+        foreground = np.array([by_name[sample.name] for sample in dataset.samples], dtype=float)
+        columns.append(np.array([np.count_nonzero(foreground[unit]) for unit in units], dtype=float))
+        columns.append(np.array([foreground[unit].sum() for unit in units]))
+    table = np.stack(columns, axis=1)
+    return table / np.maximum(table.sum(axis=0), 1)
+
+
+def _best_assignment(
+    sizes: NDArray[np.float64], shares: NDArray[np.float64], rng: np.random.Generator
+) -> list[list[int]]:
+    """Return the units of each part: the best of many greedy divisions, each from another order.
+
+    A trial takes the units in random order and gives each to the part that lacks most; the error of a
+    division is the sum of squared distances from the wanted shares, relative to each.
+    """
+    n_units, n_parts = len(sizes), len(shares)
+    n_trials = _N_TRIALS if n_units <= 2000 else 5
+    best: list[list[int]] = []
+    best_error = np.inf
+    for _ in range(n_trials):
+        order = rng.permutation(n_units)
+        filled = np.zeros((n_parts, sizes.shape[1]))
+        parts: list[list[int]] = [[] for _ in range(n_parts)]
+        for position, unit in enumerate(order):
+            empty = [part for part in range(n_parts) if not parts[part]]
+            if len(empty) == n_units - position:  # no part may stay empty
+                chosen = empty[0]
+            else:
+                lack = 1 - (filled + sizes[unit] / 2).mean(axis=1) / shares
+                chosen = int(np.argmax(lack))
+            parts[chosen].append(int(unit))
+            filled[chosen] += sizes[unit]
+        error = float((((filled - shares[:, None]) / shares[:, None]) ** 2).sum())
+        if error < best_error:
+            best, best_error = parts, error
+    return best
+
+
+def _named_parts(
+    dataset: Dataset, units: Sequence[Sequence[int]], parts: Mapping[str, Sequence[int]]
+) -> dict[str, tuple[str, ...]]:
+    named = {
+        part: tuple(dataset.samples[index].name for index in sorted(i for unit in chosen for i in units[unit]))
+        for part, chosen in parts.items()
+    }
+    return {"train": named.get("train", ()), "val": named.get("val", ()), "test": named.get("test", ())}
+
+
+def _too_few(dataset: Dataset, n_units: int, n_parts: int, by: str) -> str:
+    what = "tile" if by == "tile" else "group"
+    text = f"{str(dataset.root)!r} has {n_units} {what}{'s' if n_units != 1 else ''} for {n_parts} parts"
+    if by == "tile":
+        return f"{text}: add tiles, or leave parts out with --val 0 or --test 0"
+    return (
+        f"{text}; groups come from: {dataset.grouping}. Add slides, name the groups with --group-pattern, leave parts "
+        "out with --val 0 or --test 0, or divide one slide's tiles with --by tile, whose figures flatter"
+    )

@@ -30,7 +30,7 @@ def text_size_px(height: int, width: int) -> int:
 def put_legend(picture: NDArray[np.uint8], entries: Sequence[Entry], *, busy: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Return the picture with a legend in that corner where the least is going on.
 
-    A picture too small for a legend (less than twice its width or height) is returned without one:
+    A picture too small for a legend (less than twice as wide or high) is returned without one:
     better no legend than no tissue.
 
     Parameters
@@ -44,9 +44,9 @@ def put_legend(picture: NDArray[np.uint8], entries: Sequence[Entry], *, busy: ND
     """
     height, width = busy.shape
     size = text_size_px(height, width)
-    panel = _panel(entries, size_px=size, max_width_px=width // 2)
     margin = size // 2
-    if not entries or 2 * (panel.width + margin) > width + 1 or 2 * (panel.height + margin) > height + 1:
+    panel = _panel(entries, size_px=size, max_width_px=width // 2 - margin)
+    if not entries or max(2 * (panel.width + margin) - width, 2 * (panel.height + margin) - height) > 0:
         return picture
     rows = (margin, height - margin - panel.height)
     columns = (width - margin - panel.width, margin)  # from the right, where eyes look for it

@@ -321,8 +321,9 @@ def _draw_outline(picture: NDArray[np.uint8], where: NDArray[np.bool_], *, color
     widened = np.pad(where.view(np.uint8), beyond, mode="edge")
     contours, _ = cv2.findContours(widened, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(-beyond, -beyond))
     rim = tuple(value // 3 for value in color)
-    cv2.drawContours(picture, contours, -1, rim, thickness * 2 + 1, cv2.LINE_AA)
-    cv2.drawContours(picture, contours, -1, color, thickness, cv2.LINE_AA)
+    line = cv2.LINE_AA if thickness > 1 else cv2.LINE_8  # smoothing a line of one pixel only blurs it
+    cv2.drawContours(picture, contours, -1, rim, thickness + 2, line)
+    cv2.drawContours(picture, contours, -1, color, thickness, line)
 
 
 def _fitted(tile: NDArray[np.uint8], *, side_px: int) -> Image.Image:

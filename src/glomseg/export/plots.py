@@ -105,12 +105,14 @@ def _confusion_figure(matrix: NDArray[np.int64], names: Sequence[str]) -> "Figur
     cell_inches = 1.5 if n_classes <= 4 else max(0.78, 6 / n_classes)
     longest = max(len(name) for name in names)
     slant = longest > cell_inches * 9  # about nine letters an inch
-    side, room = n_classes * cell_inches, 0.9 + min(longest, 45) * 0.09
-    figure = Figure(figsize=(side + room, side + (room if slant else 0.9)), layout="constrained")
-    axis = figure.add_subplot()
+    # The matrix fills the figure; when it is saved, the paper is extended to hold the labels around it.
+    figure = Figure(figsize=(n_classes * cell_inches, n_classes * cell_inches))
+    axis = figure.add_axes((0, 0, 1, 1))
     truth = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, truth, out=np.zeros(matrix.shape), where=truth > 0)
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    edges = np.arange(n_classes + 1) - 0.5
+    axis.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1, edgecolor="white", linewidth=1.5)
+    axis.invert_yaxis()  # the first class on top
     # A digit is about 0.62 of its size wide, and a point is 1/72 inch.
     count_size = min(9.5, 0.86 * 72 * cell_inches / (0.62 * len(f"{matrix.max():,}")))
     for row in range(n_classes):
@@ -128,10 +130,7 @@ def _confusion_figure(matrix: NDArray[np.int64], names: Sequence[str]) -> "Figur
     if slant:
         for label in axis.get_xticklabels():
             label.set(rotation=45, rotation_mode="anchor", horizontalalignment="right", verticalalignment="center")
-    axis.set_xticks(np.arange(n_classes + 1) - 0.5, minor=True)
-    axis.set_yticks(np.arange(n_classes + 1) - 0.5, minor=True)
-    axis.grid(which="minor", color="white", linewidth=1.5)
-    axis.tick_params(which="both", length=0)
+    axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     axis.set_xlabel("prediction", fontsize=12, fontweight="bold", labelpad=8)
     axis.set_ylabel("truth", fontsize=12, fontweight="bold", labelpad=8)
@@ -142,8 +141,9 @@ def _confusion_figure(matrix: NDArray[np.int64], names: Sequence[str]) -> "Figur
 def _write_cell(axis: "Axes", place: tuple[int, int], count: int, share: float, *, size: float) -> None:
     row, column = place
     color = "white" if share > 0.55 else "0.15" if count else "0.6"
-    axis.text(column, row - 0.11, _percent(share), ha="center", va="center", color=color, fontsize=size * 1.25)
-    axis.text(column, row + 0.16, f"{count:,}", ha="center", va="center", color=color, fontsize=size)
+    for text, lower, text_size in ((_percent(share), -0.11, size * 1.25), (f"{count:,}", 0.16, size)):
+        cell = axis.text(column, row + lower, text, ha="center", va="center", color=color, fontsize=text_size)
+        cell.set_in_layout(False)  # it lies within the axes; measuring hundreds of them would take seconds
 
 
 def _percent(share: float) -> str:

@@ -48,8 +48,7 @@ class Canvas:
 
     def spread(self, coarse: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a field on a coarser grid over the same square, interpolated to the pixels."""
-        fine: NDArray[np.float32] = cv2.resize(coarse, self.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        return fine
+        return np.asarray(cv2.resize(coarse, self.shape[::-1], interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
     def to_pixels(self, points: Points) -> NDArray[np.int32]:
         """Return points in um as fixed-point pixel coordinates for OpenCV; pixel centres are whole numbers."""
@@ -86,7 +85,7 @@ class Canvas:
     def sample(self, plane: NDArray[np.float32], points: Points) -> NDArray[np.float32]:
         """Return the values of a plane (H, W) at points (N, 2); beyond the border, of the nearest pixel."""
         column, row = np.clip((points / self.mpp).astype(int), 0, np.array(self.shape)[::-1, None].T - 1).T
-        return plane[row, column]
+        return np.asarray(plane[row, column], dtype=np.float32)
 
 
 def paint_nuclei(
@@ -97,7 +96,7 @@ def paint_nuclei(
     length_um: float | NDArray[np.float64],
     aspect: float | NDArray[np.float64],
     angle: NDArray[np.float64] | None = None,
-    darkness: float = 1.0,
+    darkness: float | NDArray[np.float64] = 1.0,
     vesicular: float = 0.5,
 ) -> None:
     """Paint cell nuclei: blue-grey, some pale and out of focus, some dense.
@@ -109,11 +108,11 @@ def paint_nuclei(
     centres
         (N, 2).
     length_um, aspect
-        Mean long axis, and its ratio to the short one.
+        Long axis on average, and its ratio to the short one: one number, or one a nucleus.
     angle
         (N,) direction of the long axis; None for random.
     darkness
-        Mean amount of dye relative to a usual nucleus.
+        Amount of dye relative to a usual nucleus, likewise.
     vesicular
         Share of the nuclei with a pale centre.
     """

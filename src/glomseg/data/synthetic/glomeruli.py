@@ -13,11 +13,12 @@ from glomseg.data.synthetic.shapes import (
     inward_normals,
     noise_field,
     pack_cells,
+    tangents,
     trace_outlines,
 )
 
-_GRID_UM = 0.6
-_REACH = 1.4  # half a patch's side in radii: the outline stays inside
+_GRID_UM = 0.7
+_REACH = 1.45  # half a patch's side in radii: the outline stays inside
 
 
 def paint_glomeruli(canvas: Canvas, rng: np.random.Generator, glomeruli: tuple[Glomerulus, ...]) -> None:
@@ -64,7 +65,7 @@ def _on_grid(points: Points) -> NDArray[np.int32]:
 def _tuft_outline(rng: np.random.Generator, glomerulus: Glomerulus) -> Points:
     """Return the outline of the tuft: lobulated, smaller than the capsule, and leaning on its vascular pole."""
     outline, radius = glomerulus.outline, glomerulus.radius_um
-    space = float(np.clip(rng.normal(0.10, 0.05), 0.05, 0.28))  # Bowman's space, as a share of the radius
+    space = float(np.clip(rng.normal(0.08, 0.05), 0.04, 0.28))  # Bowman's space, as a share of the radius
     angle = np.linspace(0, 2 * np.pi, len(outline), endpoint=False)
     lobes = np.zeros(len(outline))
     for order in (5, 8, 11, 15, 21):
@@ -96,8 +97,8 @@ def _paint_loops(
     shape, extent_um = _patch_shape(radius), 2 * _REACH * radius
     gap = 0.5 + 0.3 * np.abs(noise_field(rng, 18.0, extent_um=extent_um, shape=shape))
     loops = pack_cells(
-        rng, extent_um=extent_um, grid_um=_GRID_UM, spacing_um=float(rng.uniform(9.5, 13.0)), gap_um=gap,
-        allowed=tuft,
+        rng, extent_um=extent_um, grid_um=_GRID_UM, spacing_um=float(rng.uniform(9.5, 13.0)),
+        gap_um=gap.astype(np.float32), allowed=tuft,
         stretch=float(rng.uniform(1.0, 1.6)), bend_um=2.4, merge_share=0.2, smooth_um=2.0,
     )  # fmt: skip
     patency = noise_field(rng, 35.0, extent_um=extent_um, shape=shape) * 0.2 + rng.uniform(0.5, 0.85)
@@ -116,8 +117,7 @@ def _paint_loops(
         else:
             if fate > 0.8:
                 canvas.fill(loop, (0.11, rng.uniform(0.26, 0.48)))
-            for _ in range(rng.poisson(1.5 * crowding)):
-                nuclei.append(loop.mean(axis=0) + rng.normal(0, 2.2, 2))
+            nuclei.extend(loop.mean(axis=0) + rng.normal(0, 2.2, (rng.poisson(1.5 * crowding), 2)))
     if nuclei:
         centres = np.array(nuclei)
         paint_nuclei(canvas, rng, centres, length_um=6.9, aspect=1.35, darkness=1.1, vesicular=0.55)
@@ -133,7 +133,7 @@ def _paint_capsule(canvas: Canvas, rng: np.random.Generator, glomerulus: Glomeru
     line = (outline + normals * 0.8 * width_um)[thick]
     canvas.stroke(line, (0.09, rng.uniform(0.5, 0.66)), width_um=1.3 * width_um, closed=False)
     at = rng.integers(0, n, int(glomerulus.radius_um / 5))
-    tangent = np.roll(outline, -1, axis=0)[at] - outline[at]
+    tangent = tangents(outline)[at]
     paint_nuclei(
         canvas, rng, outline[at] + normals[at] * (width_um + 1.5), length_um=7.0, aspect=2.6,
         angle=np.arctan2(tangent[:, 1], tangent[:, 0]), darkness=1.2, vesicular=0.2,
@@ -155,6 +155,6 @@ def _paint_sclerosed(canvas: Canvas, rng: np.random.Generator, glomerulus: Glome
             clump = blob_outline(rng, (at[0], at[1]), size, roughness=0.15, elongation=2.0, n_points=32)
             canvas.fill(clump, (rng.uniform(0.05, 0.12), rng.uniform(0.32, 0.6)))
             canvas.stroke(clump, (0.1, rng.uniform(0.45, 0.64)), width_um=1.0)
-    inside = centre + rng.normal(0, 0.3 * radius, (int(radius / 3), 2))
+    inside = centre + rng.uniform(-0.6, 0.6, (int(radius / 3), 2)) * radius
     paint_nuclei(canvas, rng, inside, length_um=6.0, aspect=1.8, darkness=1.2, vesicular=0.2)
     _paint_capsule(canvas, rng, glomerulus, width_um=rng.uniform(2.5, 4.5))

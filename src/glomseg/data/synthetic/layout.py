@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg.data.synthetic.shapes import Points, blob_outline, noise_field, pack_cells
+from glomseg.errors import InvalidInputError
 
 MARGIN_UM = 60.0
 _GRID_UM = 1.5
@@ -127,7 +128,7 @@ def draw_layout(rng: np.random.Generator, *, extent_um: float, n_glomeruli: int)
     shape = (n_grid, n_grid)
     glomeruli = _draw_glomeruli(rng, extent_um=extent_um, n=n_glomeruli)
     tissue_um = _tissue_field(rng, wide_um, shape, glomeruli=glomeruli)
-    vessels = _draw_vessels(rng, extent_um=extent_um, glomeruli=glomeruli)
+    vessels = _draw_vessels(rng, extent_um=extent_um, glomeruli=glomeruli, tissue_um=tissue_um)
     scar = _patches(noise_field(rng, 110.0, extent_um=wide_um, shape=shape), threshold=rng.normal(1.5, 0.6))
     infiltrate = _patches(noise_field(rng, 70.0, extent_um=wide_um, shape=shape), threshold=rng.normal(1.7, 0.5))
     tubules = _draw_tubules(
@@ -147,22 +148,24 @@ def draw_layout(rng: np.random.Generator, *, extent_um: float, n_glomeruli: int)
 
 
 def _patches(noise: NDArray[np.float32], *, threshold: float) -> NDArray[np.float32]:
-    patches: NDArray[np.float32] = np.clip((noise - threshold) / 0.7, 0, 1).astype(np.float32)
-    return patches
+    return np.asarray(np.clip((noise - threshold) / 0.7, 0, 1), dtype=np.float32)
 
 
 def _draw_glomeruli(rng: np.random.Generator, *, extent_um: float, n: int) -> tuple[Glomerulus, ...]:
     placed: list[Glomerulus] = []
-    while len(placed) < n:
+    for _ in range(n + 20):
+        if len(placed) == n:
+            return tuple(placed)
         candidate = _draw_glomerulus(rng, extent_um=extent_um, beside=placed)
         if candidate is not None:
             placed.append(candidate)
-    return tuple(placed)
+    raise InvalidInputError(
+        f"{n} glomeruli do not fit into a tile of {extent_um:g} x {extent_um:g} um without overlapping; "
+        "they are 140 to 250 um across: draw fewer, or a larger tile"
+    )
 
 
-def _draw_glomerulus(
-    rng: np.random.Generator, *, extent_um: float, beside: list[Glomerulus]
-) -> Glomerulus | None:
+def _draw_glomerulus(rng: np.random.Generator, *, extent_um: float, beside: list[Glomerulus]) -> Glomerulus | None:
     """Return a glomerulus that shows enough of itself and overlaps no other, or None where that failed."""
     sclerosed = bool(rng.random() < 0.07)
     radius = float(rng.uniform(66, 84) if sclerosed else np.clip(rng.normal(95, 14), 70, 125))
@@ -176,7 +179,7 @@ def _draw_glomerulus(
             x, y = other.centre[0] + reach * np.cos(angle), other.centre[1] + reach * np.sin(angle)
         if any(np.hypot(x - o.centre[0], y - o.centre[1]) < 1.02 * (radius + o.radius_um) for o in beside):
             continue
-        outline = blob_outline(rng, (x, y), radius, roughness=0.035, elongation=rng.uniform(1.0, 1.22))
+        outline = blob_outline(rng, (x, y), radius, roughness=0.05, elongation=rng.uniform(1.0, 1.45))
         if _visible_area_um2(outline, extent_um) > min(_MIN_VISIBLE_UM2, 0.3 * extent_um**2):
             return Glomerulus(outline=outline, centre=(x, y), radius_um=radius, sclerosed=sclerosed)
     return None
@@ -217,22 +220,30 @@ def _tissue_field(
 
 
 def _draw_vessels(
-    rng: np.random.Generator, *, extent_um: float, glomeruli: tuple[Glomerulus, ...]
+    rng: np.random.Generator,
+    *,
+    extent_um: float,
+    glomeruli: tuple[Glomerulus, ...],
+    tissue_um: NDArray[np.float32],
 ) -> tuple[Vessel, ...]:
     """Return arteries, arterioles and veins, as many as the tile's area holds, that overlap nothing."""
     expected = extent_um**2 / 512**2
     radii = [
-        *rng.uniform(70, 170, rng.poisson(0.16 * expected)),  # arcuate and interlobular arteries
+        *rng.uniform(70, 170, rng.poisson(0.11 * expected)),  # arcuate and interlobular arteries
         *rng.uniform(28, 60, rng.poisson(0.5 * expected)),
         *rng.uniform(9, 20, rng.poisson(2.5 * expected)),  # arterioles
     ]
     vessels: list[Vessel] = []
     taken = [(g.centre, g.radius_um) for g in glomeruli]
+    scale = tissue_um.shape[0] / (extent_um + 2 * MARGIN_UM)
     for radius in radii:
         for _ in range(8):
             centre = (float(rng.uniform(0, extent_um)), float(rng.uniform(0, extent_um)))
-            elongation = float(rng.uniform(1.0, 1.9))
+            elongation = float(rng.uniform(1.0, 2.3))
             reach = radius * np.sqrt(elongation) * 1.1
+            column, row = ((np.asarray(centre) + MARGIN_UM) * scale).astype(int)
+            if tissue_um[row, column] < 0.3 * radius:  # none of them float beside the tissue
+                continue
             if all(np.hypot(centre[0] - c[0], centre[1] - c[1]) > reach + r + 6 for c, r in taken):
                 outline = blob_outline(rng, centre, radius, roughness=0.06, elongation=elongation)
                 wall = float(rng.uniform(0.08, 0.2) if rng.random() < 0.2 else rng.uniform(0.42, 0.75))

@@ -68,7 +68,7 @@ def draw_slide_look(seed: int | Sequence[int]) -> SlideLook:
         pas_amount=float(rng.uniform(0.72, 1.3)),
         contrast=float(rng.uniform(0.85, 1.2)),
         thickness_variation=float(rng.uniform(0.04, 0.12)),
-        background=tuple(float(value) for value in 241 + rng.uniform(-6, 6) + rng.uniform(-3, 3, 3)),
+        background=_tinted(rng),
         blur_um=float(rng.uniform(0.35, 0.9)),
         sharpening=float(rng.uniform(0.0, 0.6)),
         noise=float(rng.uniform(0.8, 3.0)),
@@ -81,6 +81,12 @@ def _turned(rng: np.random.Generator, dye: tuple[float, float, float]) -> tuple[
     """Return the dye with its hue turned a little, as between two batches of stain."""
     density = np.maximum(np.asarray(dye) + rng.normal(0, 0.03, 3), 0.02)
     red, green, blue = (density / np.linalg.norm(density)).tolist()
+    return red, green, blue
+
+
+def _tinted(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Return the colour of the empty slide: white, a little off in brightness and balance."""
+    red, green, blue = (241 + rng.uniform(-6, 6) + rng.uniform(-3, 3, 3)).tolist()
     return red, green, blue
 
 
@@ -115,7 +121,7 @@ def develop(
     amounts = _PIVOT * cv2.pow(np.maximum(amounts, 0) / _PIVOT, look.contrast)
     dyes = np.array([look.hematoxylin, look.pas], dtype=np.float32)
     strength = np.array([[look.hematoxylin_amount], [look.pas_amount]], dtype=np.float32)
-    density = cv2.transform(amounts, np.ascontiguousarray((dyes * strength).T)) * thickness[..., None]
+    density = (amounts @ (dyes * strength)) * thickness[..., None]  # (H, W, 3)
     light = cv2.exp(density * np.float32(-np.log(10))) * np.array(look.background, dtype=np.float32)
     sigma_px = look.blur_um * amounts.shape[0] / extent_um
     light = cv2.GaussianBlur(light, (0, 0), sigma_px)
@@ -129,8 +135,12 @@ def develop(
     light *= (1 + look.shading * (np.cos(turn) * slope[None] + np.sin(turn) * slope[:, None]))[..., None]
     light += look.noise * rng.standard_normal(light.shape, dtype=np.float32)
     picture = np.clip(np.rint(light), 0, 255).astype(np.uint8)
-    _, stored = cv2.imencode(
-        ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, look.jpeg_quality]
-    )
-    decoded: NDArray[np.uint8] = cv2.cvtColor(cv2.imdecode(stored, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    return decoded
+    return _compressed(picture, look.jpeg_quality)
+
+
+def _compressed(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """Return the picture as it comes back from a JPEG file."""
+    _, stored = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = cv2.imdecode(stored, cv2.IMREAD_COLOR)
+    assert decoded is not None  # the encoder's own output
+    return np.ascontiguousarray(decoded[..., ::-1], dtype=np.uint8)

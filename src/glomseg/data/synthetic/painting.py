@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from glomseg.data.synthetic.canvas import Canvas, paint_nuclei
 from glomseg.data.synthetic.layout import TUBULE_KINDS, Layout, Tubule, Vessel
-from glomseg.data.synthetic.shapes import Points, inward_normals, signed_area, smooth_outline
+from glomseg.data.synthetic.shapes import Points, inward_normals, signed_area, tangents
 
 
 def paint_interstitium(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> None:
@@ -45,8 +45,7 @@ def _outlines(layout: Layout) -> list[Points]:
 def _distance_um(canvas: Canvas, free: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the distance in um of every pixel with `free` 1 to the nearest with 0; large where there is none."""
     distance = cv2.distanceTransform(np.pad(free, 1, mode="edge"), cv2.DIST_L2, 5)[1:-1, 1:-1] * canvas.mpp
-    bounded: NDArray[np.float32] = np.minimum(distance, 200.0).astype(np.float32)
-    return bounded
+    return np.asarray(np.minimum(distance, 200.0), dtype=np.float32)
 
 
 def _paint_interstitial_nuclei(
@@ -64,8 +63,8 @@ def _paint_interstitial_nuclei(
     fits = canvas.sample(distance_um, centres) > 1.0
     in_tissue = canvas.sample(edge_um, centres) > -6 * rng.random(n) ** 4
     smooth = cv2.GaussianBlur(distance_um, (0, 0), 2.0 / canvas.mpp)
-    slope_x, slope_y = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
-    along = np.arctan2(canvas.sample(slope_y, centres), canvas.sample(slope_x, centres)) + np.pi / 2
+    slope = [np.asarray(cv2.Sobel(smooth, cv2.CV_32F, *axis), dtype=np.float32) for axis in ((1, 0), (0, 1))]
+    along = np.arctan2(canvas.sample(slope[1], centres), canvas.sample(slope[0], centres)) + np.pi / 2
     length = rng.uniform(4.5, 9, n)
     spindle = fits & in_tissue & (chance < 0.3)
     paint_nuclei(
@@ -81,21 +80,18 @@ def paint_tubules(canvas: Canvas, rng: np.random.Generator, tubules: tuple[Tubul
     if not tubules:
         return
     properties = np.zeros((*canvas.shape, 4), dtype=np.float32)  # epithelium height, foam, cast, brush border
-    inside = np.zeros(canvas.shape, dtype=np.uint8)
     for tubule in tubules:
         kind = TUBULE_KINDS[tubule.kind]
         canvas.fill(tubule.outline, (rng.uniform(*kind.hematoxylin), rng.uniform(*kind.pas)))
         brush = 0.12 if tubule.kind == "proximal" else 0.0
         values = (rng.uniform(*kind.epithelium_um), kind.foam, rng.uniform(*kind.cast), brush)
         canvas.fill_plane(properties, tubule.outline, values)
-    inside |= canvas.mask_of([tubule.outline for tubule in tubules])
-    _hollow_tubules(canvas, rng, properties, inside=inside)
+    _hollow_tubules(canvas, rng, properties, inside=canvas.mask_of([tubule.outline for tubule in tubules]))
     for tubule in tubules:
         kind = TUBULE_KINDS[tubule.kind]
         pas = rng.uniform(*kind.membrane_pas)
         canvas.stroke(tubule.outline, (0.06, pas), width_um=kind.membrane_um * rng.uniform(0.8, 1.4))
-    for tubule in tubules:
-        _paint_ring_of_nuclei(canvas, rng, tubule)
+    _paint_rings_of_nuclei(canvas, rng, tubules)
 
 
 def _hollow_tubules(
@@ -119,19 +115,28 @@ def _hollow_tubules(
         plane[here] = np.maximum(painted, 0)[here]
 
 
-def _paint_ring_of_nuclei(canvas: Canvas, rng: np.random.Generator, tubule: Tubule) -> None:
-    kind = TUBULE_KINDS[tubule.kind]
-    ring = smooth_outline(tubule.outline, step_um=1.0, sigma_um=2.0)
-    spacing = rng.uniform(*kind.nucleus_spacing_um)
-    n = max(1, int(len(ring) / spacing))  # one point a um: their number is the length
-    at = (np.arange(n) * spacing + rng.uniform(0, spacing) + rng.normal(0, 0.3 * spacing, n)).astype(int) % len(ring)
-    low = 0.62 * kind.nucleus_um
-    inset = low + rng.exponential(1.2, n)
-    centres = ring[at] + inward_normals(ring)[at] * inset[:, None]
-    if abs(signed_area(ring)) < 900 and rng.random() < 0.6:  # cut along its wall: nuclei all over
-        centres = np.vstack([centres, ring.mean(axis=0) + rng.normal(0, 7, (5, 2))])
-    darkness = 1.15 if tubule.kind in ("crowded", "atrophic") else rng.uniform(0.75, 1.1)
-    paint_nuclei(canvas, rng, centres, length_um=kind.nucleus_um, aspect=1.15, darkness=darkness, vesicular=0.7)
+def _paint_rings_of_nuclei(canvas: Canvas, rng: np.random.Generator, tubules: tuple[Tubule, ...]) -> None:
+    centres, lengths, darkness = [], [], []
+    for tubule in tubules:
+        kind = TUBULE_KINDS[tubule.kind]
+        ring = tubule.outline
+        length_um = float(np.hypot(*tangents(ring).T).sum() / 2)
+        spacing = rng.uniform(*kind.nucleus_spacing_um)
+        n = max(1, int(length_um / spacing))
+        at = (np.arange(n) + rng.uniform(0, 1) + rng.normal(0, 0.3, n)) * (spacing / length_um * len(ring))
+        index = at.astype(int) % len(ring)
+        inset = 0.62 * kind.nucleus_um + rng.exponential(1.2, n)
+        ring_centres = ring[index] + inward_normals(ring)[index] * inset[:, None]
+        if abs(signed_area(ring)) < 900 and rng.random() < 0.6:  # cut along its wall: nuclei all over
+            ring_centres = np.vstack([ring_centres, ring.mean(axis=0) + rng.normal(0, 7, (5, 2))])
+        centres.append(ring_centres)
+        lengths.append(np.full(len(ring_centres), kind.nucleus_um))
+        tone = 1.15 if tubule.kind in ("crowded", "atrophic") else rng.uniform(0.75, 1.1)
+        darkness.append(np.full(len(ring_centres), tone))
+    paint_nuclei(
+        canvas, rng, np.concatenate(centres), length_um=np.concatenate(lengths), aspect=1.15,
+        darkness=np.concatenate(darkness), vesicular=0.7,
+    )  # fmt: skip
 
 
 def paint_vessels(canvas: Canvas, rng: np.random.Generator, vessels: tuple[Vessel, ...]) -> None:
@@ -156,7 +161,7 @@ def _paint_vessel(canvas: Canvas, rng: np.random.Generator, vessel: Vessel) -> N
     n = int(min(wall_um * radius / 28, 700))
     at, depth = rng.integers(0, len(inner), n), np.sqrt(rng.uniform(0, 1, n))
     centres = inner[at] * (1 - depth[:, None]) + vessel.outline[at] * depth[:, None]
-    tangent = np.roll(inner, -1, axis=0)[at] - inner[at]
+    tangent = tangents(inner)[at]
     angle = np.arctan2(tangent[:, 1], tangent[:, 0])
     length = 9.5 if radius > 24 else 6.0
     paint_nuclei(canvas, rng, centres, length_um=length, aspect=3.0, angle=angle, darkness=1.0, vesicular=0.4)

@@ -29,9 +29,13 @@ def noise_field(
     grid = rng.standard_normal((n_cells, n_cells)).astype(np.float32) * _BICUBIC_GAIN
     scale = shape[0] / extent_um * wavelength_um  # pixels a cell
     n_pixels = max(1, round(n_cells * scale))
-    field = cv2.resize(grid, (n_pixels, n_pixels), interpolation=cv2.INTER_CUBIC)
+    if scale > 6:  # cubic as far as it shows, then linear: far quicker
+        finer = cv2.resize(grid, (4 * n_cells, 4 * n_cells), interpolation=cv2.INTER_CUBIC)
+        field = cv2.resize(finer, (n_pixels, n_pixels), interpolation=cv2.INTER_LINEAR)
+    else:
+        field = cv2.resize(grid, (n_pixels, n_pixels), interpolation=cv2.INTER_CUBIC)
     start = min(round(scale), n_pixels - shape[0])  # the outermost cells are extrapolated: leave them out
-    return np.ascontiguousarray(field[start : start + shape[0], start : start + shape[1]])
+    return np.asarray(field[start : start + shape[0], start : start + shape[1]], dtype=np.float32)
 
 
 def blob_outline(
@@ -72,9 +76,14 @@ def smooth_outline(points: Points, *, step_um: float, sigma_um: float) -> Points
     return np.column_stack([smooth.real, smooth.imag])
 
 
+def tangents(outline: Points) -> Points:
+    """Return the directions (N, 2), not of unit length, in which a closed outline runs."""
+    return np.vstack([outline[1:], outline[:1]]) - np.vstack([outline[-1:], outline[:-1]])
+
+
 def inward_normals(outline: Points) -> Points:
     """Return unit normals (N, 2) of a closed outline that point to its inside."""
-    tangent = np.roll(outline, -1, axis=0) - np.roll(outline, 1, axis=0)
+    tangent = tangents(outline)
     normal = np.column_stack([-tangent[:, 1], tangent[:, 0]])
     normal /= np.maximum(np.hypot(*normal.T), 1e-9)[:, None]
     return normal if signed_area(outline) > 0 else -normal
@@ -82,8 +91,8 @@ def inward_normals(outline: Points) -> Points:
 
 def signed_area(outline: Points) -> float:
     """Return the area of an outline in um2, negative when it runs the other way round."""
-    x, y = outline.T
-    return 0.5 * float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
+    x, y = np.vstack([outline, outline[:1]]).T
+    return 0.5 * float(np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1]))
 
 
 def scattered_points(rng: np.random.Generator, extent_um: float, *, spacing_um: float) -> Points:
@@ -194,8 +203,8 @@ def distance_to_walls(
     border[1:] |= labels[1:] != labels[:-1]
     border[1:, 1:] |= labels[1:, 1:] != labels[:-1, :-1]  # no leak between diagonal neighbours
     border[1:, :-1] |= labels[1:, :-1] != labels[:-1, 1:]
-    distance: NDArray[np.float32] = cv2.distanceTransform((allowed & ~border).astype(np.uint8), cv2.DIST_L2, 3)
-    return distance * np.float32(grid_um)
+    distance = cv2.distanceTransform((allowed & ~border).astype(np.uint8), cv2.DIST_L2, 3)
+    return np.asarray(distance * grid_um, dtype=np.float32)
 
 
 def _bent_tessellation(
@@ -233,7 +242,7 @@ def _bent_tessellation(
     map_x = (matrix[0, 0] * x + matrix[0, 1] * y + n_source / 2 + bend[0]).astype(np.float32)
     map_y = (matrix[1, 0] * x + matrix[1, 1] * y + n_source / 2 + bend[1]).astype(np.float32)
     bent = cv2.remap(lookup[voronoi].astype(np.float32), map_x, map_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT)
-    return bent.astype(np.int32)
+    return np.asarray(bent, dtype=np.int32)
 
 
 def _neighbours_to_merge(rng: np.random.Generator, points: Points, *, share: float) -> Sequence[tuple[int, int]]:

@@ -13,6 +13,7 @@ from glomseg.data.synthetic.look import SlideLook, develop, draw_slide_look
 from glomseg.data.synthetic.painting import paint_interstitium, paint_tubules, paint_vessels
 from glomseg.errors import InvalidInputError
 
+_FOREGROUND_SHARE = 0.3
 _FINEST_MPP = 0.5
 """Painting finer than this adds nothing: the finest structures are about 1 um wide."""
 
@@ -56,12 +57,16 @@ def draw_tile(
     Raises
     ------
     InvalidInputError
-        If the size, the scale or the number of glomeruli is out of range.
+        If the seed, the size, the scale or the number of glomeruli is out of range.
     """
-    _check(size_px=size_px, mpp=mpp, n_glomeruli=n_glomeruli)
+    check_tile_settings(size_px=size_px, mpp=mpp, n_glomeruli=n_glomeruli)
+    if np.min(seed) < 0:
+        raise InvalidInputError(f"the seed is {seed}; it must be 0 or more")
     layout_rng, tissue_rng, tuft_rng, warp_rng, scanner_rng = np.random.default_rng(seed).spawn(5)
     extent_um = size_px * mpp
-    count = draw_glomerulus_count(layout_rng, 0.3) if n_glomeruli is None else n_glomeruli
+    count = n_glomeruli
+    if count is None:
+        count = draw_glomerulus_count(layout_rng, extent_um=extent_um) if layout_rng.random() < _FOREGROUND_SHARE else 0
     layout = draw_layout(layout_rng, extent_um=extent_um, n_glomeruli=count)
     look = draw_slide_look(scanner_rng.integers(0, 2**32, 4).tolist()) if slide is None else slide
     canvas = Canvas(extent_um=extent_um, mpp=min(mpp, max(mpp / _OVERSAMPLING, _FINEST_MPP)))
@@ -78,12 +83,16 @@ def draw_tile(
     return image, (share >= 0.5).astype(np.uint8)
 
 
-def draw_glomerulus_count(rng: np.random.Generator, foreground_share: float) -> int:
-    """Return how many glomeruli a tile has: 0 but for `foreground_share` of the tiles, then mostly 1."""
-    return int(rng.choice([1, 2, 3], p=[0.76, 0.2, 0.04])) if rng.random() < foreground_share else 0
+def draw_glomerulus_count(rng: np.random.Generator, *, extent_um: float) -> int:
+    """Return how many glomeruli a tile of `extent_um` shows if it shows any: 1 to 3 in 512 um, by area beyond."""
+    n = int(rng.choice([1, 2, 3], p=[0.76, 0.2, 0.04]))
+    if extent_um < 350:  # no room for two whole ones
+        return 1
+    return round(n * max(1.0, (extent_um / 512) ** 2))
 
 
-def _check(*, size_px: int, mpp: float, n_glomeruli: int | None) -> None:
+def check_tile_settings(*, size_px: int, mpp: float, n_glomeruli: int | None) -> None:
+    """Raise InvalidInputError for a tile that cannot be drawn."""
     if not 32 <= size_px <= 8192:
         raise InvalidInputError(f"a tile of {size_px} pixels cannot be drawn; choose a size from 32 to 8192 pixels")
     if not 0.1 <= mpp <= 8:
@@ -106,4 +115,4 @@ def _warped(
         cv2.remap(plane, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for plane in (canvas.amounts, truth)
     ]
-    return moved[0], moved[1]
+    return np.asarray(moved[0], dtype=np.float32), np.asarray(moved[1], dtype=np.float32)

@@ -24,7 +24,7 @@ from typing import Any
 
 from glomseg.config import Settings, parse_settings
 from glomseg.errors import InvalidInputError, MissingInputError, OutputError
-from glomseg.files import make_folder, output_error, read_json, read_text, write_json, write_text
+from glomseg.files import json_text, make_folder, output_error, read_json, read_text, write_json, write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +128,9 @@ def read_settings(run: RunFolder) -> Settings:
 
 def append_metrics(run: RunFolder, row: Mapping[str, Any]) -> None:
     """Add one line to the metrics file; NaN becomes null."""
-    clean = {key: None if isinstance(value, float) and value != value else value for key, value in row.items()}
     try:
         with open(run.metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps(clean, allow_nan=False) + "\n")
+            file.write(json_text(row) + "\n")
     except OSError as error:
         raise output_error(run.metrics, error) from error
 
@@ -152,4 +151,4 @@ def read_metrics(run: RunFolder) -> list[dict[str, Any]]:
 def rewind_metrics(run: RunFolder, step: int) -> None:
     """Drop the lines after `step`, so that a resumed run writes them once."""
     rows = [row for row in read_metrics(run) if row.get("step", 0) <= step]
-    write_text(run.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+    write_text(run.metrics, "".join(json_text(row) + "\n" for row in rows))

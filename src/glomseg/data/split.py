@@ -78,7 +78,9 @@ def make_split(
     assignment = _best_assignment(sizes, np.array(list(shares.values())), rng)
     parts = _named_parts(dataset, units, dict(zip(shares, assignment, strict=True)))
     return Split(
-        **parts,
+        train=parts["train"],
+        val=parts["val"],
+        test=parts["test"],
         seed=seed,
         by=by,
         leaking_groups=leaking_groups(dataset, parts),
@@ -108,7 +110,7 @@ def make_folds(
         rest = [index for other in assignment if other is not held_out for index in other]
         parts = _named_parts(dataset, units, {"train": rest, "val": held_out})
         origin = f"fold {number} of {folds}, seed {seed}; groups: {dataset.grouping}"
-        splits.append(Split(**parts, seed=seed, origin=origin))
+        splits.append(Split(train=parts["train"], val=parts["val"], seed=seed, origin=origin))
     return tuple(splits)
 
 
@@ -228,7 +230,8 @@ def _sizes(
         columns.append(np.array([np.count_nonzero(foreground[unit]) for unit in units], dtype=float))
         columns.append(np.array([foreground[unit].sum() for unit in units]))
     table = np.stack(columns, axis=1)
-    return table / np.maximum(table.sum(axis=0), 1)
+    shares: NDArray[np.float64] = table / np.maximum(table.sum(axis=0), 1)
+    return shares
 
 
 def _best_assignment(

@@ -268,8 +268,7 @@ def _run(fabric: Fabric, run: RunFolder, *, resume: bool, progress: ProgressBars
     with progress("training", unit="step") as bar:
         outcome = execute(fabric, job, resume=resume, progress=bar, message=message)
     if fabric.is_global_zero:
-        rows = read_metrics(run)
-        save_training_curves(run.curves, rows)
+        save_training_curves(run.curves, _curve_rows(run))
         ending = {
             "finished": outcome.finished,
             "last_step": outcome.step,
@@ -387,6 +386,15 @@ def _manifest(dataset: Dataset, hashes: dict[str, str], *, settings: Settings, f
         },
         "finished": False,
     }
+
+
+def _curve_rows(run: RunFolder) -> list[dict[str, Any]]:
+    """Return the rows of the metrics file with the IoU of each class as a figure of its own."""
+    rows = []
+    for row in read_metrics(run):
+        iou = {f"IoU {name}": value for name, value in row.get("iou", {}).items() if name != "background"}
+        rows.append({key: row[key] for key in ("step", "loss", "lr") if key in row} | iou)
+    return rows
 
 
 def _best_validation(run: RunFolder) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def execute(fabric: Fabric, job: TrainJob, *, resume: bool, progress: Progress, 
     state = TrainState(model=model, optimizer=optimizer)
     if resume:
         _restore(fabric, job, state, message=message)
-    writer = SummaryWriter(job.run.tensorboard, purge_step=state.step) if fabric.is_global_zero else None  # type: ignore[no-untyped-call]
+    writer = SummaryWriter(job.run.tensorboard, purge_step=state.step) if fabric.is_global_zero else None
     batches = make_loader(
         job.windows,
         window_numbers(
@@ -86,7 +86,7 @@ def execute(fabric: Fabric, job: TrainJob, *, resume: bool, progress: Progress, 
         finished = run_steps(fabric, state, batches, settings=settings, hooks=hooks, progress=progress)
     finally:
         if writer is not None:
-            writer.close()  # type: ignore[no-untyped-call]
+            writer.close()
     if finished and fabric.is_global_zero:
         save_model(job.run.last_model, network, job.card)
     return TrainOutcome(step=state.step, best_score=state.best_score, finished=finished)
@@ -152,8 +152,8 @@ class _Recorder:
             return
         row = {"event": "train", "step": state.step, "loss": loss, "lr": lr, "seconds": self._seconds()}
         append_metrics(self.job.run, row)
-        self.writer.add_scalar("train/loss", loss, state.step)  # type: ignore[no-untyped-call]
-        self.writer.add_scalar("train/lr", lr, state.step)  # type: ignore[no-untyped-call]
+        self.writer.add_scalar("train/loss", loss, state.step)
+        self.writer.add_scalar("train/lr", lr, state.step)
 
     def validate(self, state: TrainState) -> None:
         if len(self.job.validation) == 0:
@@ -171,8 +171,8 @@ class _Recorder:
         figures = {"part": "val", "step": state.step, **named_figures(metrics, names)}
         append_metrics(self.job.run, {"event": "val", **figures, "score": score, "seconds": self._seconds()})
         for name, value in zip(names, metrics.iou, strict=True):
-            self.writer.add_scalar(f"val/iou/{name}", value, state.step)  # type: ignore[no-untyped-call]
-        self.writer.add_scalar("val/mean_iou", metrics.mean_iou, state.step)  # type: ignore[no-untyped-call]
+            self.writer.add_scalar(f"val/iou/{name}", value, state.step)
+        self.writer.add_scalar("val/mean_iou", metrics.mean_iou, state.step)
         if improved:
             save_model(self.job.run.best_model, self.network, replace(self.job.card, metrics=figures))
 

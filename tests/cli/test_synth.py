@@ -20,7 +20,7 @@ def test_it_draws_says_so_and_names_the_next_command(tmp_path: Path, capsys: pyt
     out = tmp_path / "my set"
     code, said, _ = run(["synth", str(out), *QUICK, "--foreground-share", "1", "--seed", "3"], capsys)
     assert code == 0
-    assert "2 tiles of 64 x 64 pixels at 4 um per pixel, from 1 slide: " in said
+    assert "2 tiles of 64 x 64 pixels at 4 um per pixel, 2 a slide: " in said
     assert f"glomseg inspect '{out}'" in said
     assert len(list((out / "images").iterdir())) == len(list((out / "masks").iterdir())) == 2
 

@@ -56,6 +56,6 @@ def synth(
             progress=lambda done, total: advance(done, total, ""),
         )
     say(
-        f"{slides * tiles} tiles of {size} x {size} pixels at {mpp:g} um per pixel, from {slides} slide{'s' if slides > 1 else ''}: {folder}",
+        f"{slides * tiles} tiles of {size} x {size} pixels at {mpp:g} um per pixel, {tiles} a slide: {folder}",
         f"next: glomseg inspect {shlex.quote(str(folder))}",
     )

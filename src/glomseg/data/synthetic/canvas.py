@@ -66,6 +66,9 @@ class Canvas:
     def stroke(self, points: Points, dye: Dye, *, width_um: float, closed: bool = True) -> None:
         """Draw a line along points."""
         width_px = max(1, round(width_um / self.mpp))
+        # Whole pixels are wider or narrower than the line: the dye in its cross-section stays the same.
+        share = min(width_um / self.mpp / width_px, 1.4)
+        dye = (dye[0] * share, dye[1] * share)
         cv2.polylines(self.amounts, [self.to_pixels(points)], closed, dye, width_px, cv2.LINE_8, _SHIFT)
 
     def fill_convex(self, outlines: NDArray[np.float64], dyes: NDArray[np.float64]) -> None:

@@ -168,7 +168,7 @@ def _draw_glomeruli(rng: np.random.Generator, *, extent_um: float, n: int) -> tu
 def _draw_glomerulus(rng: np.random.Generator, *, extent_um: float, beside: list[Glomerulus]) -> Glomerulus | None:
     """Return a glomerulus that shows enough of itself and overlaps no other, or None where that failed."""
     sclerosed = bool(rng.random() < 0.07)
-    radius = float(rng.uniform(66, 84) if sclerosed else np.clip(rng.normal(95, 14), 70, 125))
+    radius = float(rng.uniform(66, 84) if sclerosed else np.clip(rng.normal(92, 14), 70, 125))
     for attempt in range(60):
         crowded = attempt > 30  # then it may lie mostly outside, where there is always room
         low = -0.5 * radius if crowded or rng.random() < 0.3 else min(radius, extent_um / 2)

@@ -9,7 +9,7 @@ def poly_lr(step: int, *, lr: float, min_lr: float, power: float, end_step: int)
     ``min_lr + (lr - min_lr) (1 - t / (T - 1))^power`` up to t = T - 1, then `min_lr`: the closed form
     of MMEngine's PolyLR with T = `end_step`.
     """
-    remaining = max(0.0, 1 - step / (end_step - 1)) if end_step > 1 else 0.0
+    remaining = max(0.0, 1 - step / max(end_step - 1, 1))
     return min_lr + (lr - min_lr) * float(remaining**power)
 
 

@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glomseg.data.crops import centered_crop, pad_to_square, random_flip, resize, resize_mask, resize_then_crop
+
+HOMEWORK = {
+    "size_px": 256,
+    "fit_px": (320, 240),
+    "scale_range": (0.5, 2.0),
+    "cat_max_ratio": 0.75,
+    "flip": "horizontal",
+}
+
+
+def labelled(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """An image whose red channel is its mask, so that any misalignment shows."""
+    mask = np.zeros((height, width), np.uint8)
+    mask[height // 3 : height // 2, width // 4 : width // 2] = 1
+    image = np.zeros((height, width, 3), np.uint8)
+    image[..., 0] = 255 * mask
+    return image, mask
+
+
+def misaligned_share(image: np.ndarray, mask: np.ndarray) -> float:
+    return float(np.mean((image[..., 0] > 127) != (mask == 1)))
+
+
+@given(seed=st.integers(0, 10**6), height=st.integers(40, 700), width=st.integers(40, 700))
+def test_homework_windows_stay_aligned_and_within_size(seed, height, width):
+    image, mask = labelled(height, width)
+    rng = np.random.default_rng(seed)
+    window, labels = resize_then_crop(image, mask, rng=rng, **HOMEWORK)
+    assert window.shape[:2] == labels.shape
+    assert max(labels.shape) <= 256
+    # cv2's nearest neighbour lies up to half a pixel off the bilinear image, along the object's outline
+    outline = 4 * sum(labels.shape) / labels.size
+    assert misaligned_share(window, labels) <= outline
+
+
+def test_a_homework_tile_shrinks_to_between_120_and_480_pixels():
+    image, mask = labelled(1024, 1024)
+    sizes = {
+        resize_then_crop(image, mask, rng=np.random.default_rng(seed), **{**HOMEWORK, "size_px": 1000})[1].shape[0]
+        for seed in range(60)
+    }
+    assert 119 <= min(sizes) < 160
+    assert 440 < max(sizes) <= 480
+
+
+def test_the_crop_rule_redraws_until_two_classes_share_the_window():
+    mask = np.zeros((240, 240), np.uint8)
+    mask[:60, :60] = 1
+    image = np.zeros((240, 240, 3), np.uint8)
+    settings = {**HOMEWORK, "size_px": 80, "scale_range": (1.0, 1.0)}
+
+    def share_with_foreground(cat_max_ratio: float) -> float:
+        windows = (
+            resize_then_crop(
+                image, mask, rng=np.random.default_rng(seed), **{**settings, "cat_max_ratio": cat_max_ratio}
+            )[1]
+            for seed in range(300)
+        )
+        return float(np.mean([0.25 < np.mean(labels) < 0.75 for labels in windows]))
+
+    assert share_with_foreground(0.75) > 3 * share_with_foreground(1.0) > 0
+
+
+def test_a_background_tile_burns_its_redraws_and_is_kept():
+    image, mask = np.zeros((300, 300, 3), np.uint8), np.zeros((300, 300), np.uint8)
+    window, labels = resize_then_crop(image, mask, rng=np.random.default_rng(0), **HOMEWORK)
+    assert labels.size > 0
+    assert not labels.any()
+    assert window.shape[:2] == labels.shape
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    scale=st.floats(0.5, 2),
+    angle=st.floats(0, 6.3),
+    row=st.floats(0, 199),
+    column=st.floats(0, 149),
+)
+def test_centered_windows_stay_aligned(seed, scale, angle, row, column):
+    image, mask = labelled(200, 150)
+    window, labels = centered_crop(image, mask, center=(row, column), size_px=96, scale=scale, angle_rad=angle)
+    assert window.shape == (96, 96, 3)
+    assert labels.shape == (96, 96)
+    # only pixels on the outline may differ, where the image is interpolated and the mask is not
+    edges = np.abs(np.diff(labels.astype(int), axis=0)).sum() + np.abs(np.diff(labels.astype(int), axis=1)).sum()
+    assert misaligned_share(window, labels) <= (2 * edges + 8) / labels.size
+
+
+def test_a_centered_window_without_change_is_the_tile():
+    rng = np.random.default_rng(0)
+    image, mask = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8), rng.integers(0, 3, (32, 32), dtype=np.uint8)
+    window, labels = centered_crop(image, mask, center=(15.5, 15.5), size_px=32, scale=1.0, angle_rad=0.0)
+    assert np.array_equal(window, image)
+    assert np.array_equal(labels, mask)
+
+
+def test_a_quarter_turn_is_exact():
+    rng = np.random.default_rng(0)
+    image, mask = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8), rng.integers(0, 3, (16, 16), dtype=np.uint8)
+    _, labels = centered_crop(image, mask, center=(7.5, 7.5), size_px=16, scale=1.0, angle_rad=np.pi / 2)
+    assert np.array_equal(labels, np.rot90(mask))
+
+
+def test_beyond_the_border_the_tile_is_mirrored():
+    image, mask = labelled(64, 64)
+    _, labels = centered_crop(image, mask, center=(0, 31.5), size_px=64, scale=1.0, angle_rad=0.0)
+    assert set(np.unique(labels)) <= {0, 1}
+    assert labels.any()
+
+
+def test_resizing_a_mask_takes_the_pixel_at_the_centre():
+    mask = np.array([[0, 1, 2], [3, 4, 5], [6, 7, 8]], np.uint8)
+    assert resize_mask(mask, height=1, width=1).tolist() == [[4]]
+    assert resize_mask(mask, height=1, width=1, exact=False).tolist() == [[0]]  # OpenCV's corner
+    assert resize_mask(mask, height=3, width=3) is mask
+
+
+def test_area_resizing_averages():
+    image = np.array([[0, 100], [100, 200]], np.uint8)[..., None].repeat(3, axis=2)
+    assert resize(image, height=1, width=1, interpolation="area").tolist() == [[[100, 100, 100]]]
+    assert resize(image, height=4, width=4, interpolation="area").shape == (4, 4, 3)
+    assert resize(image, height=2, width=2, interpolation="area") is image
+
+
+@pytest.mark.parametrize(("flip", "expected"), [("none", 1), ("horizontal", 2), ("both", 4)])
+def test_flips_turn_image_and_mask_alike(flip, expected):
+    mask = np.array([[1, 2], [3, 4]], np.uint8)
+    image = mask[..., None].repeat(3, axis=2)
+    seen = set()
+    for seed in range(40):
+        window, labels = random_flip(image, mask, flip=flip, rng=np.random.default_rng(seed))
+        assert np.array_equal(window[..., 0], labels)
+        seen.add(labels.tobytes())
+    assert len(seen) == expected
+
+
+def test_padding_is_the_mean_colour_and_ignored():
+    image, mask = np.ones((2, 3, 3), np.float32), np.ones((2, 3), np.uint8)
+    padded, labels = pad_to_square(image, mask, size_px=4)
+    assert padded.shape == (4, 4, 3)
+    assert labels.tolist() == [[1, 1, 1, 255], [1, 1, 1, 255], [255] * 4, [255] * 4]
+    assert padded[:2, :3].min() == 1
+    assert not padded[2:].any()

@@ -1,0 +1,45 @@
+"""Batch normalisation over all processes of a distributed run."""
+
+import torch
+import torch.distributed
+import torch.distributed.nn.functional
+from torch import Tensor, nn
+
+
+class SynchronizedBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation whose training statistics are those of the batches of all processes together.
+
+    The entries of the state dict are those of ``BatchNorm2d``. Every process must have the same number
+    of values a channel. torch's own SyncBatchNorm takes CUDA tensors only; this one runs anywhere.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the normalised (B, C, H, W) input."""
+        if not self.training or not torch.distributed.is_initialized():
+            return super().forward(input)
+        values = input if input.dtype == torch.float64 else input.float()
+        n_processes = torch.distributed.get_world_size()
+        moments = torch.stack([values.mean(dim=(0, 2, 3)), values.square().mean(dim=(0, 2, 3))])  # (2, C)
+        moments = torch.distributed.nn.functional.all_reduce(moments) / n_processes
+        mean, variance = moments[0], moments[1] - moments[0].square()
+        self._track(mean.detach(), variance.detach(), n_values=n_processes * values.numel() // values.shape[1])
+        scale = self.weight * torch.rsqrt(variance.clamp_min(0) + self.eps)
+        shift = self.bias - mean * scale
+        return (values * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)).to(input.dtype)
+
+    def _track(self, mean: Tensor, variance: Tensor, *, n_values: int) -> None:
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        momentum = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+        unbiased = variance * (n_values / max(n_values - 1, 1))
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), momentum)
+
+
+def synchronize_batchnorm(network: nn.Module) -> nn.Module:
+    """Make every BatchNorm2d of the network compute over all processes, in place, and return it."""
+    for module in network.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SynchronizedBatchNorm2d
+    return network

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from glomseg.images import write_png
+from glomseg.types import GLOMERULUS, ModelCard
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -14,3 +18,45 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real tissue is not there: {folder}")
     return folder
+
+
+def draw_tile(rng: np.random.Generator, *, with_object: bool, size_px: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """A noisy tile, and, if wanted, a bright disc on it that is its foreground."""
+    image = rng.normal(120, 20, (size_px, size_px, 3))
+    mask = np.zeros((size_px, size_px), np.uint8)
+    if with_object:
+        rows, columns = np.ogrid[:size_px, :size_px]
+        row, column = rng.uniform(0.3, 0.7, 2) * size_px
+        mask[(rows - row) ** 2 + (columns - column) ** 2 < (0.2 * size_px) ** 2] = 1
+        image[mask == 1] += (90, -40, 40)
+    return np.clip(image, 0, 255).astype(np.uint8), mask
+
+
+@pytest.fixture
+def tiny_dataset(tmp_path: Path) -> Path:
+    """A folder of twelve 64 x 64 tiles of six slides; every second tile holds a disc."""
+    root = tmp_path / "tiny"
+    rng = np.random.default_rng(0)
+    for slide in range(1, 7):
+        for tile in (1, 2):
+            image, mask = draw_tile(rng, with_object=tile == 1)
+            write_png(root / "images" / f"SITE_S{slide:02}_T{tile:02}.png", image)
+            write_png(root / "masks" / f"SITE_S{slide:02}_T{tile:02}.png", mask)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file of a narrow PSPNet with random weights."""
+    import torch
+
+    from glomseg.models.build import build_model
+    from glomseg.models.model_files import save_model
+
+    options = {"base_channels": 8, "stem_channels": 8, "head_channels": 8, "auxiliary_channels": 8}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model("pspnet_r18", n_classes=2, **options)
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_model(path, model, ModelCard(architecture="pspnet_r18", classes=GLOMERULUS, options=options))
+    return path

@@ -150,15 +150,16 @@ def test_glomeruli_have_their_physical_size_at_every_scale(size_px: int, mpp: fl
     assert max(diameters_um) < 280
 
 
-def test_the_same_field_of_view_is_the_same_tissue_at_twice_the_resolution() -> None:
+@pytest.mark.parametrize("seed", [5, 6, 13])
+def test_the_same_field_of_view_is_the_same_tissue_at_twice_the_resolution(seed: int) -> None:
     look = SlideLook(noise=0.0, jpeg_quality=95)
-    coarse = draw_tile(seed=6, size_px=192, mpp=1.0, n_glomeruli=1, slide=look)
-    fine = draw_tile(seed=6, size_px=384, mpp=0.5, n_glomeruli=1, slide=look)
+    coarse = draw_tile(seed=seed, size_px=192, mpp=1.0, n_glomeruli=1, slide=look)
+    fine = draw_tile(seed=seed, size_px=384, mpp=0.5, n_glomeruli=1, slide=look)
     mask = cv2.resize(fine[1], (192, 192), interpolation=cv2.INTER_AREA)
     assert (mask != coarse[1]).mean() < 0.02
     blurred = [cv2.GaussianBlur(cv2.resize(image, (192, 192), interpolation=cv2.INTER_AREA), (0, 0), 2.0)
                for image in (coarse[0], fine[0])]  # fmt: skip
-    assert np.abs(blurred[0].astype(float) - blurred[1]).mean() < 6
+    assert np.abs(blurred[0].astype(float) - blurred[1]).mean() < 5
 
 
 def test_the_mask_follows_what_is_drawn() -> None:

@@ -62,7 +62,8 @@ def draw_tile(
     check_tile_settings(size_px=size_px, mpp=mpp, n_glomeruli=n_glomeruli)
     if np.min(seed) < 0:
         raise InvalidInputError(f"the seed is {seed}; it must be 0 or more")
-    layout_rng, tissue_rng, tuft_rng, warp_rng, scanner_rng = np.random.default_rng(seed).spawn(5)
+    # One stream a step: how many numbers a step draws, which the resolution may change, moves no other step.
+    layout_rng, *paint_rngs, warp_rng, scanner_rng = np.random.default_rng(seed).spawn(7)
     extent_um = size_px * mpp
     count = n_glomeruli
     if count is None:
@@ -70,10 +71,10 @@ def draw_tile(
     layout = draw_layout(layout_rng, extent_um=extent_um, n_glomeruli=count)
     look = draw_slide_look(scanner_rng.integers(0, 2**32, 4).tolist()) if slide is None else slide
     canvas = Canvas(extent_um=extent_um, mpp=min(mpp, max(mpp / _OVERSAMPLING, _FINEST_MPP)))
-    paint_interstitium(canvas, tissue_rng, layout)
-    paint_tubules(canvas, tissue_rng, layout.tubules)
-    paint_vessels(canvas, tissue_rng, layout.vessels)
-    paint_glomeruli(canvas, tuft_rng, layout.glomeruli)
+    paint_interstitium(canvas, paint_rngs[0], layout)
+    paint_tubules(canvas, paint_rngs[1], layout.tubules)
+    paint_vessels(canvas, paint_rngs[2], layout.vessels)
+    paint_glomeruli(canvas, paint_rngs[3], layout.glomeruli)
     truth = canvas.mask_of([glomerulus.outline for glomerulus in layout.glomeruli]).astype(np.float32)
     grain = 1 + 0.10 * canvas.noise(warp_rng, 1.6) + 0.09 * canvas.noise(warp_rng, 5.0)
     canvas.amounts *= np.clip(grain, 0.5, 1.5)[..., None]

@@ -1,0 +1,60 @@
+from ._version import __version__ as __version__
+from .config import Settings as Settings, load_recipe as load_recipe, recipe_names as recipe_names
+from .data.dataset import open_dataset as open_dataset
+from .data.lint import Finding as Finding, lint as lint
+from .data.split import (
+    make_folds as make_folds,
+    make_split as make_split,
+    read_split as read_split,
+    write_mmseg_lists as write_mmseg_lists,
+    write_split as write_split,
+)
+from .data.statistics import TileStatistics as TileStatistics, scan_masks as scan_masks
+from .data.synthetic import draw_tile as draw_tile, write_synthetic_dataset as write_synthetic_dataset
+from .errors import (
+    DownloadError as DownloadError,
+    GlomsegError as GlomsegError,
+    InvalidInputError as InvalidInputError,
+    MissingInputError as MissingInputError,
+    NonFiniteLossError as NonFiniteLossError,
+    OutputError as OutputError,
+    UnsafeFileError as UnsafeFileError,
+)
+from .export.pictures import error_map as error_map, overlay as overlay, sheet as sheet, side_by_side as side_by_side
+from .export.plots import save_confusion_matrix as save_confusion_matrix
+from .images import read_image as read_image, read_mask as read_mask, write_png as write_png
+from .inference.predictor import Predictor as Predictor, load_predictor as load_predictor
+from .measure import Component as Component, connected_components as connected_components
+from .metrics.bootstrap import Interval as Interval, bootstrap_interval as bootstrap_interval
+from .metrics.evaluation import Evaluation as Evaluation, evaluate_counts as evaluate_counts
+from .metrics.pixels import (
+    PixelCounts as PixelCounts,
+    PixelMetrics as PixelMetrics,
+    count_pixels as count_pixels,
+    pixel_metrics as pixel_metrics,
+)
+from .models.build import ARCHITECTURES as ARCHITECTURES, build_model as build_model
+from .models.known_weights import KNOWN_WEIGHTS as KNOWN_WEIGHTS, fetch_weights as fetch_weights
+from .models.model_files import load_model as load_model, save_model as save_model
+from .steps.benchmark import BenchmarkResult as BenchmarkResult, benchmark_model as benchmark_model
+from .steps.doctor import Check as Check, check_machine as check_machine
+from .steps.evaluate import EvaluationResult as EvaluationResult, evaluate_model as evaluate_model
+from .steps.inspect import Inspection as Inspection, inspect_dataset as inspect_dataset
+from .steps.predict import PredictionResult as PredictionResult, predict_images as predict_images
+from .steps.train import (
+    Hardware as Hardware,
+    TrainResult as TrainResult,
+    repeat_training as repeat_training,
+    resume_training as resume_training,
+    train_model as train_model,
+)
+from .types import (
+    GLOMERULUS as GLOMERULUS,
+    Classes as Classes,
+    Dataset as Dataset,
+    ModelCard as ModelCard,
+    Prediction as Prediction,
+    Sample as Sample,
+    Scaling as Scaling,
+    Split as Split,
+)

@@ -20,12 +20,13 @@ class SynchronizedBatchNorm2d(nn.BatchNorm2d):
         values = input if input.dtype == torch.float64 else input.float()
         n_processes = torch.distributed.get_world_size()
         moments = torch.stack([values.mean(dim=(0, 2, 3)), values.square().mean(dim=(0, 2, 3))])  # (2, C)
-        moments = torch.distributed.nn.functional.all_reduce(moments) / n_processes
+        moments = torch.distributed.nn.functional.all_reduce(moments) / n_processes  # type: ignore[no-untyped-call]
         mean, variance = moments[0], moments[1] - moments[0].square()
         self._track(mean.detach(), variance.detach(), n_values=n_processes * values.numel() // values.shape[1])
         scale = self.weight * torch.rsqrt(variance.clamp_min(0) + self.eps)
         shift = self.bias - mean * scale
-        return (values * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)).to(input.dtype)
+        normalised: Tensor = values * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
+        return normalised.to(input.dtype)
 
     def _track(self, mean: Tensor, variance: Tensor, *, n_values: int) -> None:
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:

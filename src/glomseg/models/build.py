@@ -9,10 +9,12 @@ from typing import Any
 from pydantic import ValidationError, validate_call
 
 from glomseg.errors import InvalidInputError
+from glomseg.models.fpn import fpn_resnet_small
 from glomseg.models.pspnet import pspnet
 from glomseg.models.segmentor import Segmentor
 
 ARCHITECTURES: dict[str, Callable[..., Segmentor]] = {
+    "fpn_resnet_small": fpn_resnet_small,
     "pspnet_r18": partial(pspnet, depth=18, head_channels=128, auxiliary_channels=64),
     "pspnet_r50": partial(pspnet, depth=50),
     "pspnet_r101": partial(pspnet, depth=101),

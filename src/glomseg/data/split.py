@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from glomseg.data.balance import balanced_parts
 from glomseg.data.statistics import TileStatistics
 from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.files import read_json, read_text, write_json, write_text
@@ -19,7 +20,6 @@ PARTS = ("train", "val", "test")
 
 _FORMAT = "glomseg split 1"
 _SPLIT = TypeAdapter(Split)
-_N_TRIALS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +44,8 @@ def make_split(
 ) -> Split:
     """Return a division into training, validation and test tiles that never divides a group.
 
-    Of 200 random orders of the groups the one is taken whose parts come nearest to the wanted shares
-    of tiles, of tiles with foreground and of foreground pixels.
+    Of many divisions the one is taken whose parts come nearest to the wanted shares of tiles, of tiles
+    with foreground and of foreground pixels. Where groups are few, another seed may find the same one.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def make_split(
     seed
         The same seed gives the same split.
     by
-        "tile" divides tile by tile, as today's workflow does: tiles of one slide then stand on both
+        "tile" shuffles the tiles and cuts, as is often done: tiles of one slide then stand on both
         sides, and the figures flatter. The leaking groups are named in the split.
     statistics
         From `scan_masks`; without them only the number of tiles is balanced.
@@ -74,8 +74,11 @@ def make_split(
     if len(units) < len(shares):
         raise InvalidInputError(_too_few(dataset, len(units), len(shares), by))
     rng = np.random.default_rng(seed)
-    sizes = _sizes(dataset, units, statistics)
-    assignment = _best_assignment(sizes, np.array(list(shares.values())), rng)
+    if by == "tile":
+        assignment = _shuffled_parts(len(units), list(shares.values()), rng)
+    else:
+        sizes = _sizes(dataset, units, statistics)
+        assignment = balanced_parts(sizes, np.array(list(shares.values())), rng=rng)
     parts = _named_parts(dataset, units, dict(zip(shares, assignment, strict=True)))
     return Split(
         train=parts["train"],
@@ -104,7 +107,7 @@ def make_folds(
             f"{folds} folds of {len(units)} groups ({dataset.grouping}) cannot be made: from 2 to as many as groups"
         )
     rng = np.random.default_rng(seed)
-    assignment = _best_assignment(_sizes(dataset, units, statistics), np.full(folds, 1 / folds), rng)
+    assignment = balanced_parts(_sizes(dataset, units, statistics), np.full(folds, 1 / folds), rng=rng)
     splits = []
     for number, held_out in enumerate(assignment, start=1):
         rest = [index for other in assignment if other is not held_out for index in other]
@@ -116,11 +119,10 @@ def make_folds(
 
 def leaking_groups(dataset: Dataset, parts: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """Return the groups that have tiles in more than one part."""
-    group_of = {sample.name: sample.group for sample in dataset.samples}
     seen: dict[str, set[str]] = {}
     for part, names in parts.items():
-        for name in names:
-            seen.setdefault(group_of[name], set()).add(part)
+        for sample in dataset.select(names):
+            seen.setdefault(sample.group, set()).add(part)
     return tuple(sorted(group for group, places in seen.items() if len(places) > 1))
 
 
@@ -144,30 +146,44 @@ def summarize_split(dataset: Dataset, split: Split, statistics: Sequence[TileSta
     return tuple(summaries)
 
 
-def write_split(path: str | os.PathLike[str], split: Split) -> None:
-    """Write a split as JSON."""
-    write_json(path, {"format": _FORMAT, **asdict(split)})
+def write_split(path: str | os.PathLike[str], split: Split, *, summary: Sequence[PartSummary] = ()) -> None:
+    """Write a split as JSON; the summary of its parts, if given, stands in it for readers."""
+    parts = {item.part: {key: value for key, value in asdict(item).items() if key != "part"} for item in summary}
+    write_json(path, {"format": _FORMAT, **asdict(split), **({"summary": parts} if parts else {})})
 
 
 def write_mmseg_lists(folder: str | os.PathLike[str], split: Split) -> None:
-    """Write ``train.txt``, ``val.txt`` and, if there is one, ``test.txt`` as MMSegmentation reads them.
+    """Write ``train.txt``, ``val.txt`` and ``test.txt`` as MMSegmentation reads them: one tile's name a line.
+
+    A part without tiles gets no list, and a list that an earlier split left for it is removed.
 
     Raises
     ------
     InvalidInputError
-        If a tile's name has a line break, which such a list cannot hold.
+        If a tile's name has a line break or outer spaces, which such a list cannot hold; nothing is written then.
     """
+    broken = [name for part in PARTS for name in split.part(part) if name.strip() != name or len(name.splitlines()) > 1]
+    if broken:
+        raise InvalidInputError(
+            f"tile {broken[0]!r} has a line break in its name, or begins or ends with a space, which a list of names "
+            "for MMSegmentation cannot hold: rename it"
+        )
     for part in PARTS:
-        names = split.part(part)
-        broken = [name for name in names if "\n" in name or "\r" in name]
-        if broken:
-            raise InvalidInputError(f"tile {broken[0]!r} has a line break in its name and fits no list: rename it")
-        if names or part != "test":
-            write_text(Path(folder) / f"{part}.txt", "".join(f"{name}\n" for name in names))
+        path, names = Path(folder) / f"{part}.txt", split.part(part)
+        if names:
+            write_text(path, "".join(f"{name}\n" for name in names))
+        else:
+            path.unlink(missing_ok=True)
 
 
 def read_split(path: str | os.PathLike[str]) -> Split:
-    """Return the split of a JSON file, or of a folder with ``train.txt`` and ``val.txt``.
+    """Return the split of a JSON file, or of the lists of names that MMSegmentation reads.
+
+    Parameters
+    ----------
+    path
+        The JSON file; or a folder with ``train.txt``, ``val.txt`` or ``test.txt``; or one of these lists,
+        which stands for its folder.
 
     Raises
     ------
@@ -177,12 +193,16 @@ def read_split(path: str | os.PathLike[str]) -> Split:
         If the file is damaged, or a tile stands twice.
     """
     path = Path(path)
-    if path.is_dir():
-        split = _read_lists(path)
+    if path.is_dir() or path.suffix == ".txt":
+        split = _read_lists(path if path.is_dir() else path.parent)
     else:
         values: Any = read_json(path, what="split file")
         if not isinstance(values, dict) or values.pop("format", None) != _FORMAT:
-            raise InvalidInputError(f"split file {str(path)!r} was not written by `glomseg split`")
+            raise InvalidInputError(
+                f"split file {str(path)!r} was not written by `glomseg split`; other splits are read as a folder with "
+                "train.txt and val.txt, one name a line"
+            )
+        values.pop("summary", None)
         try:
             split = _SPLIT.validate_python(values)
         except ValidationError as error:
@@ -191,16 +211,22 @@ def read_split(path: str | os.PathLike[str]) -> Split:
     names = [name for part in PARTS for name in split.part(part)]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidInputError(f"tile {twice!r} stands twice in the split {str(path)!r}")
+        places = [part for part in PARTS for name in split.part(part) if name == twice]
+        raise InvalidInputError(
+            f"tile {twice!r} stands twice in the split {str(path)!r} (in {' and '.join(places)}): take it out of one"
+        )
     return split
 
 
 def _read_lists(folder: Path) -> Split:
-    if not (folder / "train.txt").is_file():
-        raise MissingInputError(f"folder {str(folder)!r} has no train.txt; a split is a JSON file or a folder of lists")
+    paths = {part: folder / f"{part}.txt" for part in PARTS}
+    if not any(path.is_file() for path in paths.values()):
+        raise MissingInputError(
+            f"folder {str(folder)!r} has none of train.txt, val.txt and test.txt; a split is a JSON file that "
+            "`glomseg split` wrote, or a folder with such lists"
+        )
     parts = {}
-    for part in PARTS:
-        path = folder / f"{part}.txt"
+    for part, path in paths.items():
         lines = read_text(path, what="list of tiles").splitlines() if path.is_file() else []
         parts[part] = tuple(line.strip() for line in lines if line.strip())
     return Split(**parts, by="tile", origin=f"lists in {folder}")
@@ -234,35 +260,15 @@ def _sizes(
     return shares
 
 
-def _best_assignment(
-    sizes: NDArray[np.float64], shares: NDArray[np.float64], rng: np.random.Generator
-) -> list[list[int]]:
-    """Return the units of each part: the best of many greedy divisions, each from another order.
-
-    A trial takes the units in random order and gives each to the part that lacks most; the error of a
-    division is the sum of squared distances from the wanted shares, relative to each.
-    """
-    n_units, n_parts = len(sizes), len(shares)
-    n_trials = _N_TRIALS if n_units <= 2000 else 5
-    best: list[list[int]] = []
-    best_error = np.inf
-    for _ in range(n_trials):
-        order = rng.permutation(n_units)
-        filled = np.zeros((n_parts, sizes.shape[1]))
-        parts: list[list[int]] = [[] for _ in range(n_parts)]
-        for position, unit in enumerate(order):
-            empty = [part for part in range(n_parts) if not parts[part]]
-            if len(empty) == n_units - position:  # no part may stay empty
-                chosen = empty[0]
-            else:
-                lack = 1 - (filled + sizes[unit] / 2).mean(axis=1) / shares
-                chosen = int(np.argmax(lack))
-            parts[chosen].append(int(unit))
-            filled[chosen] += sizes[unit]
-        error = float((((filled - shares[:, None]) / shares[:, None]) ** 2).sum())
-        if error < best_error:
-            best, best_error = parts, error
-    return best
+def _shuffled_parts(n_units: int, shares: Sequence[float], rng: np.random.Generator) -> list[list[int]]:
+    """Return positions shuffled and cut into parts: the later ones rounded, at least 1, the first gets the rest."""
+    order = rng.permutation(n_units).tolist()
+    parts = []
+    for later, share in reversed(list(enumerate(shares))[1:]):
+        size = min(max(1, round(share * n_units)), len(order) - later)
+        parts.append(order[-size:])
+        order = order[:-size]
+    return [order, *reversed(parts)]
 
 
 def _named_parts(

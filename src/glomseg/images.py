@@ -8,6 +8,7 @@ import io
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,51 @@ MAX_PIXELS = 2**28
 _SIXTEEN_BIT_MODES = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageHeader:
+    """What a file says about its picture before it is decoded.
+
+    Attributes
+    ----------
+    height, width
+        In pixels.
+    mode
+        Pillow's name of the pixel type: "RGB", "L" (grey), "P" (palette), "RGBA", "CMYK" and others.
+    file_format
+        "PNG", "JPEG", "TIFF" and others: what the content is, whatever the name says.
+    is_deep
+        Whether it has more than 8 bits a channel.
+    """
+
+    height: int
+    width: int
+    mode: str
+    file_format: str
+    is_deep: bool
+
+
+def image_header(path: str | os.PathLike[str], *, what: str = "image") -> ImageHeader:
+    """Return size and kind of an image file from its header; `what` names it in errors ("mask").
+
+    Raises
+    ------
+    MissingInputError, InvalidInputError, UnsafeFileError
+        As in `read_image`, for what shows without decoding.
+    """
+    with _open(Path(path), what=what) as image:
+        return ImageHeader(
+            height=image.height,
+            width=image.width,
+            mode=image.mode,
+            file_format=image.format or "",
+            is_deep=_is_deep(image),
+        )
+
+
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Return (height, width) in pixels from a file's header, without decoding it."""
-    with _open(Path(path), what="image") as image:
-        return image.height, image.width
+    header = image_header(path)
+    return header.height, header.width
 
 
 def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
@@ -51,7 +93,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """
     path = Path(path)
     with _open(path, what="image") as image:
-        if image.mode in _SIXTEEN_BIT_MODES:
+        if _is_deep(image):
             raise InvalidInputError(
                 f"image {str(path)!r} has more than 8 bits a channel (Pillow mode {image.mode}); how to scale it "
                 "to 8 bits is not something to guess: export it as 8-bit RGB"
@@ -77,6 +119,11 @@ def read_mask_values(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """
     path = Path(path)
     with _open(path, what="mask") as image:
+        if _is_deep(image) and image.mode not in _SIXTEEN_BIT_MODES:
+            raise InvalidInputError(
+                f"mask {str(path)!r} has colour channels of 16 bits; a mask has one channel of class indices: "
+                "export indices (0, 1, ...) as 8-bit PNG"
+            )
         _load(image, path, what="mask")
         if image.mode == "1":
             return np.asarray(image.convert("L")) // 255
@@ -104,7 +151,11 @@ def read_mask_values(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
 
 def read_mask(
-    path: str | os.PathLike[str], *, classes: Classes, mask_values: Sequence[int] | None = None
+    path: str | os.PathLike[str],
+    *,
+    classes: Classes,
+    mask_values: Sequence[int] | None = None,
+    ignore_value: int | None = None,
 ) -> NDArray[np.uint8]:
     """Return a mask as (H, W) uint8 class indices, 255 where ignored.
 
@@ -117,6 +168,8 @@ def read_mask(
     mask_values
         For each class its value in the file; None takes file values as class indices. Values that
         are neither listed nor 255 are an error.
+    ignore_value
+        A value in the file that means "ignored", beside 255.
 
     Raises
     ------
@@ -124,16 +177,12 @@ def read_mask(
         If a value stands for no class; the message names the option that mends it.
     """
     values = read_mask_values(path)
-    lookup = np.full(256, IGNORE_INDEX, dtype=np.uint8)
     allowed = list(range(len(classes))) if mask_values is None else list(mask_values)
-    known = np.zeros(256, dtype=bool)
-    known[IGNORE_INDEX] = True
-    for index, value in enumerate(allowed):
-        lookup[value] = index
-        known[value] = True
+    lookup = np.full(256, IGNORE_INDEX, dtype=np.uint8)
+    lookup[allowed] = np.arange(len(allowed))
+    known = {*allowed, IGNORE_INDEX, ignore_value}
     present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-    unknown = present[~known[present]]
-    if unknown.size:
+    if not known.issuperset(present.tolist()):
         raise InvalidInputError(
             f"mask {str(path)!r} holds the values {present.tolist()}, but {len(classes)} classes "
             f"({', '.join(classes.names)}) have the values {allowed}; give the file's values with --mask-values, "
@@ -186,6 +235,12 @@ def _load(image: ImageFile.ImageFile, path: Path, *, what: str) -> None:
         image.load()
     except Exception as error:
         raise _damaged(path, what, error) from error
+
+
+def _is_deep(image: ImageFile.ImageFile) -> bool:
+    """Return whether an image that is not loaded yet has more than 8 bits a channel."""
+    # Pillow shortens 16-bit colour to 8 bits without a word; only the raw mode of its decoder tells.
+    return image.mode in _SIXTEEN_BIT_MODES or any(";16" in str(tile.args) for tile in image.tile)
 
 
 def _damaged(path: Path, what: str, error: Exception) -> InvalidInputError:

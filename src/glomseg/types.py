@@ -112,6 +112,8 @@ class Dataset:
     mask_values
         For each class the value that stands for it in the mask files: (0, 255) reads 0 as class 0
         and 255 as class 1. None where files hold class indices as they are.
+    ignore_value
+        Value in the mask files that means "ignored" beside 255, or None.
     mpp
         Micrometres per pixel of the tiles, or None where it is not known.
     grouping
@@ -122,6 +124,7 @@ class Dataset:
     samples: tuple[Sample, ...]
     classes: Classes
     mask_values: tuple[int, ...] | None = None
+    ignore_value: int | None = None
     mpp: float | None = None
     grouping: str = ""
 

@@ -28,7 +28,12 @@ def choose_factor(dataset: Dataset, statistics: Sequence[TileStatistics], *, see
     diameters = []
     for sample in dataset.select(chosen):
         assert sample.mask_path is not None
-        mask = read_mask(sample.mask_path, classes=dataset.classes, mask_values=dataset.mask_values)
+        mask = read_mask(
+            sample.mask_path,
+            classes=dataset.classes,
+            mask_values=dataset.mask_values,
+            ignore_value=dataset.ignore_value,
+        )
         components = connected_components(mask, n_classes=len(dataset.classes))
         whole = [item for item in components if not item.touches_border] or components
         diameters += [2 * float(np.sqrt(item.area_px / np.pi)) for item in whole]

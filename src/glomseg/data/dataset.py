@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from glomseg.data.layout import Layout, Pair, find_files
+from glomseg.data.layout import PARTS, Layout, Pair, find_files
 from glomseg.errors import InvalidInputError
 from glomseg.images import read_mask_values
 from glomseg.types import GLOMERULUS, IGNORE_INDEX, Classes, Dataset, Sample
+
+MAX_INFERRED_CLASSES = 32
+"""More classes than this are not believed without being named."""
 
 # What follows the slide in a tile's name: coordinates (x1024_y2048, [x=1,y=2]) or running numbers.
 _COORDINATES = re.compile(r"[_\- ]\[?x?=?\d+[_\-, ]+y?=?\d+\]?$", re.IGNORECASE)
@@ -68,6 +71,8 @@ def open_dataset(
         _check_masks(root, layout)
     names = classes or layout.class_names
     found = GLOMERULUS if names is None else Classes.of(names)
+    values = _checked_values(mask_values, found)
+    taken = range(len(found)) if values is None else values
     groups, grouping = _groups(layout, group_pattern=group_pattern, group_column=group_column)
     return Dataset(
         root=root,
@@ -76,7 +81,8 @@ def open_dataset(
             for pair in layout.pairs
         ),
         classes=found,
-        mask_values=_checked_values(mask_values, found),
+        mask_values=values,
+        ignore_value=None if layout.ignore_value in taken else layout.ignore_value,
         mpp=mpp,
         grouping=grouping,
     )
@@ -85,16 +91,30 @@ def open_dataset(
 def infer_classes(dataset: Dataset) -> Dataset:
     """Return the data set with one class for every value that its masks hold, named class_1, class_2 and so on.
 
-    Masks that hold 0 and 1 alone keep the classes background and glomerulus.
+    Masks that hold no value beyond the classes that the data set has already leave it as it is; so does
+    a data set whose `mask_values` were given.
+
+    Raises
+    ------
+    InvalidInputError
+        If a mask cannot be read, or the values are too many for class indices.
     """
+    if dataset.mask_values is not None:
+        return dataset
     present = np.zeros(256, dtype=bool)
     for sample in dataset.samples:
         if sample.mask_path is not None:
             present |= np.bincount(read_mask_values(sample.mask_path).ravel(), minlength=256) > 0
-    present[IGNORE_INDEX] = False
+    present[[IGNORE_INDEX, dataset.ignore_value or IGNORE_INDEX]] = False
     n_classes = int(np.flatnonzero(present).max(initial=1)) + 1
-    if n_classes == len(dataset.classes):
+    if n_classes <= len(dataset.classes):
         return dataset
+    if n_classes > MAX_INFERRED_CLASSES:
+        raise InvalidInputError(
+            f"the masks of {str(dataset.root)!r} hold values up to {n_classes - 1}, too many to be class indices: they "
+            "look like grey values or numbered objects. If each class has a value of its own, give the values with "
+            "--mask-values 0,128,255 and the names with --classes"
+        )
     names = ("background", *(f"class_{index}" for index in range(1, n_classes)))
     return replace(dataset, classes=Classes.of(names))
 
@@ -135,7 +155,7 @@ def _groups(layout: Layout, *, group_pattern: str | None, group_column: str | No
     if any(pair.case is not None for pair in layout.pairs):
         source = f"column {group_column}" if group_column else "case folder" if layout.kind != "CSV" else "column group"
         return {pair.name: pair.case or pair.name for pair in layout.pairs}, source
-    groups = {pair.name: group_of_name(pair.name) for pair in layout.pairs}
+    groups = {pair.name: _group_of_path(pair.name) for pair in layout.pairs}
     if all(group is None for group in groups.values()):
         return {name: name for name in groups}, NO_GROUPS
     return {name: group or name for name, group in groups.items()}, "name <site>_<slide>_<tile>"
@@ -154,13 +174,21 @@ def group_of_name(name: str) -> str | None:
     ('AIDPATH_E', 'slide12', None)
     """
     match = _COORDINATES.search(name)
-    if match and match.start() > 0 and (_letters(name[: match.start()]) or "_" in name[: match.start()]):
+    if match and match.start() > 0 and (_has_digit(name[: match.start()]) or "_" in name[: match.start()]):
         return name[: match.start()]
     parts = name.split("_")
     return "_".join(parts[:-1]) if len(parts) >= 3 else None
 
 
-def _letters(text: str) -> bool:
+def _group_of_path(name: str) -> str | None:
+    """Return the group of a name with folders: train/ and val/ are no part of it, a case's folder is."""
+    *folders, last = name.split("/")
+    case = "/".join(folder for folder in folders if folder.lower() not in PARTS)
+    group = group_of_name(last)
+    return "/".join(part for part in (case, group) if part) or None
+
+
+def _has_digit(text: str) -> bool:
     return any(character.isdigit() for character in text)
 
 
@@ -178,7 +206,7 @@ def _by_pattern(pairs: Sequence[Pair], pattern: str) -> dict[str, str]:
     groups = {}
     for pair in pairs:
         match = compiled.search(pair.name)
-        if match is None or match[key] is None:
+        if match is None or not match[key]:
             raise InvalidInputError(f"--group-pattern {pattern!r} finds no group in the name {pair.name!r}")
         groups[pair.name] = match[key]
     return groups

@@ -2,9 +2,10 @@
 
 import csv
 import io
+import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glomseg.errors import InvalidInputError, MissingInputError
@@ -36,7 +37,6 @@ class Pair:
     image: Path
     mask: Path | None
     case: str | None = None
-    mpp: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class Layout:
     masks_without_image
         Mask files that no image was found for.
     clashes
-        Images whose name another image has already; they are not in `pairs`.
+        Images and masks whose name another one has already; they are not in `pairs`.
     class_names
         From a dataset.json, or None.
     ignore_value
@@ -99,30 +99,35 @@ def find_files(root: Path, *, group_column: str | None = None) -> Layout:
 
 def image_files(folder: Path) -> list[Path]:
     """Return the image files below a folder, hidden ones left out, in order."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
+    found = []
+    seen = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        real = os.path.realpath(place)
+        if real in seen:  # a link to a folder above would go round for ever
+            folders.clear()
+            continue
+        seen.add(real)
+        paths = (Path(place, name) for name in files if not name.startswith("."))
+        found += [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    return sorted(found)
 
 
 def _from_folders(root: Path) -> Layout:
     images: list[tuple[str, Path, str | None]] = []
-    masks: dict[str, Path] = {}
+    masks: list[tuple[str, Path]] = []
     files = image_files(root)
     for path in files:
         role, key, case = _role(path.relative_to(root))
         if role == "mask":
-            masks.setdefault(_MASK_ENDING.sub("", key), path)
+            masks.append((_MASK_ENDING.sub("", key), path))
         elif role == "image":
             images.append((key, path, case))
     if not images and not masks:  # a flat folder: names alone tell images from masks
         for path in files:
-            key = str(path.relative_to(root).with_suffix(""))
+            key = path.relative_to(root).with_suffix("").as_posix()
             if _MASK_ENDING.search(key):
-                masks.setdefault(_MASK_ENDING.sub("", key), path)
+                masks.append((_MASK_ENDING.sub("", key), path))
             else:
                 images.append((key, path, None))
     if not images:
@@ -140,20 +145,24 @@ def _role(path: Path) -> tuple[str, str, str | None]:
         if role:
             above = [part for part in path.parts[:position] if part.lower() not in PARTS]
             key = Path(*path.parts[:position], *path.parts[position + 1 :]).with_suffix("")
-            return role, str(key), "/".join(above) or None
-    return "", str(path.with_suffix("")), None
+            return role, key.as_posix(), "/".join(above) or None
+    return "", path.with_suffix("").as_posix(), None
 
 
-def _paired(kind: str, images: Iterable[tuple[str, Path, str | None]], masks: dict[str, Path]) -> Layout:
-    pairs: dict[str, Pair] = {}
+def _paired(kind: str, images: Iterable[tuple[str, Path, str | None]], masks: Iterable[tuple[str, Path]]) -> Layout:
+    mask_of: dict[str, Path] = {}
     clashes = []
-    unused = dict(masks)
+    for key, path in masks:
+        if mask_of.setdefault(key, path) != path:
+            clashes.append(path)
+    pairs: dict[str, Pair] = {}
+    unused = dict(mask_of)
     for key, path, case in images:
         bare = _IMAGE_ENDING.sub("", key)
-        mask = masks.get(key) or masks.get(bare)
-        unused.pop(key if key in masks else bare, None)
+        mask = mask_of.get(key) or mask_of.get(bare)
+        unused.pop(key if key in mask_of else bare, None)
         # The ending is part of the name unless a mask shows that it only marks the image.
-        name = bare if mask is not None and key not in masks else key
+        name = bare if mask is not None and key not in mask_of else key
         if name in pairs:
             clashes.append(path)
         else:
@@ -182,33 +191,28 @@ def _from_nnunet(root: Path) -> Layout:
             f"the images of {str(root)!r} are stored one channel a file ({len(channels)} channels); "
             "glomseg reads RGB images: save each case as one RGB file ending in _0000"
         )
-    images = [
-        (_IMAGE_ENDING.sub("", str(path.relative_to(images_folder).with_suffix(""))), path, None) for path in files
-    ]
-    masks = {str(path.relative_to(masks_folder).with_suffix("")): path for path in image_files(masks_folder)}
+    images = [(_IMAGE_ENDING.sub("", _key(path, images_folder)), path, None) for path in files]
+    masks = [(_key(path, masks_folder), path) for path in image_files(masks_folder)]
     layout = _paired("nnU-Net", images, masks)
     names, ignore = _nnunet_labels(labels, root)
-    return Layout(
-        kind=layout.kind,
-        pairs=layout.pairs,
-        masks_without_image=layout.masks_without_image,
-        clashes=layout.clashes,
-        class_names=names,
-        ignore_value=ignore,
-    )
+    return replace(layout, class_names=names, ignore_value=ignore)
+
+
+def _key(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).with_suffix("").as_posix()
 
 
 def _nnunet_labels(labels: dict[str, object], root: Path) -> tuple[tuple[str, ...], int | None]:
-    ignore = labels.get("ignore")
-    by_value = {value: name for name, value in labels.items() if name != "ignore"}
-    if sorted(by_value, key=str) != sorted(range(len(by_value)), key=str) or not (
-        ignore is None or ignore == len(by_value)
-    ):
+    by_value = {value: name for name, value in labels.items() if type(value) is int}
+    n_labels = len(labels)
+    ignore = n_labels - 1 if by_value.get(n_labels - 1) == "ignore" else None
+    if sorted(by_value) != list(range(n_labels)) or ("ignore" in labels and ignore is None):
         raise InvalidInputError(
             f"the labels of {str(root / 'dataset.json')!r} are {labels}; they must be whole numbers from 0 without "
             "gaps, ignore the highest (region-based labels are not supported)"
         )
-    return tuple(by_value[value] for value in range(len(by_value))), None if ignore is None else len(by_value)
+    names = tuple(by_value[value] for value in range(n_labels))
+    return (names, None) if ignore is None else (names[:-1], ignore)
 
 
 def _from_csv(path: Path, *, group_column: str | None) -> Layout:
@@ -224,11 +228,11 @@ def _from_csv(path: Path, *, group_column: str | None) -> Layout:
     pairs: dict[str, Pair] = {}
     clashes = []
     for number, row in enumerate(rows, start=2):
+        if not Path(row["image"]).name:
+            raise InvalidInputError(f"{str(path)!r}, line {number}: the image column names no file")
         image = path.parent / row["image"]
         mask = path.parent / row["mask"] if row.get("mask") else None
-        name = row.get("name") or str(Path(row["image"]).with_suffix(""))
-        if not row["image"]:
-            raise InvalidInputError(f"{str(path)!r}, line {number}: the image column is empty")
+        name = _name_of_row(row.get("name") or str(Path(row["image"]).with_suffix("")))
         if name in pairs:
             clashes.append(image)
             continue
@@ -236,6 +240,13 @@ def _from_csv(path: Path, *, group_column: str | None) -> Layout:
     if not pairs:
         raise InvalidInputError(f"{str(path)!r} lists no images")
     return Layout(kind="CSV", pairs=tuple(pairs[name] for name in sorted(pairs)), clashes=tuple(clashes))
+
+
+def _name_of_row(text: str) -> str:
+    """Return a tile's name without root and dots: results are written under it, below the output folder."""
+    path = Path(text)
+    parts = [part for part in path.parts if part not in (path.anchor, "..")]
+    return "/".join(parts)
 
 
 def _with_groups(layout: Layout, table: Path, column: str) -> Layout:
@@ -246,22 +257,24 @@ def _with_groups(layout: Layout, table: Path, column: str) -> Layout:
             f"{str(table)!r} needs a column file, name, image or tile and the column {column!r}; "
             f"it has {', '.join(rows[0]) if rows else 'nothing'}"
         )
-    groups = {Path(row[key]).stem: row[column] for row in rows}
-    missing = [pair.name for pair in layout.pairs if Path(pair.name).name not in groups]
+    groups = {_without_suffix(row[key]): row[column] for row in rows}
+    pairs, missing = [], []
+    for pair in layout.pairs:
+        # Tables name tiles with or without their folders and endings.
+        spellings = (pair.name, pair.name.rpartition("/")[2], pair.image.stem)
+        group = next((groups[spelling] for spelling in spellings if spelling in groups), None)
+        if group is None:
+            missing.append(pair.name)
+        else:
+            pairs.append(replace(pair, case=group))
     if missing:
         raise InvalidInputError(f"{str(table)!r} has no line for {len(missing)} tiles, the first is {missing[0]!r}")
-    pairs = tuple(
-        Pair(name=pair.name, image=pair.image, mask=pair.mask, case=groups[Path(pair.name).name])
-        for pair in layout.pairs
-    )
-    return Layout(
-        kind=layout.kind,
-        pairs=pairs,
-        masks_without_image=layout.masks_without_image,
-        clashes=layout.clashes,
-        class_names=layout.class_names,
-        ignore_value=layout.ignore_value,
-    )
+    return replace(layout, pairs=tuple(pairs))
+
+
+def _without_suffix(name: str) -> str:
+    path = Path(name)
+    return str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else name
 
 
 def _read_csv(path: Path) -> list[dict[str, str]]:

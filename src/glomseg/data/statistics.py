@@ -67,7 +67,12 @@ def scan_mask(dataset: Dataset, sample: Sample) -> TileStatistics:
     """Return what one mask holds."""
     if sample.mask_path is None:
         raise InvalidInputError(f"tile {sample.name!r} has no mask, and this step needs one")
-    mask = read_mask(sample.mask_path, classes=dataset.classes, mask_values=dataset.mask_values)
+    mask = read_mask(
+        sample.mask_path,
+        classes=dataset.classes,
+        mask_values=dataset.mask_values,
+        ignore_value=dataset.ignore_value,
+    )
     counts = np.bincount(mask.ravel(), minlength=256)
     return TileStatistics(
         name=sample.name,

@@ -96,7 +96,12 @@ def read_pair(dataset: Dataset, sample: Sample) -> tuple[NDArray[np.uint8], NDAr
     if sample.mask_path is None:
         raise InvalidInputError(f"tile {sample.name!r} has no mask, and this step needs one")
     image = read_image(sample.image_path)
-    mask = read_mask(sample.mask_path, classes=dataset.classes, mask_values=dataset.mask_values)
+    mask = read_mask(
+        sample.mask_path,
+        classes=dataset.classes,
+        mask_values=dataset.mask_values,
+        ignore_value=dataset.ignore_value,
+    )
     if image.shape[:2] != mask.shape:
         height, width = image.shape[:2]
         raise InvalidInputError(

@@ -229,7 +229,9 @@ def _read_lists(folder: Path) -> Split:
     for part, path in paths.items():
         lines = read_text(path, what="list of tiles").splitlines() if path.is_file() else []
         parts[part] = tuple(line.strip() for line in lines if line.strip())
-    return Split(**parts, by="tile", origin=f"lists in {folder}")
+    return Split(
+        train=parts["train"], val=parts["val"], test=parts["test"], by="tile", origin=f"lists in {str(folder)!r}"
+    )
 
 
 def _units(dataset: Dataset, by: str) -> list[list[int]]:

@@ -37,13 +37,20 @@ def open_with(data: Path, options: DatasetOptions | None, *, need_masks: bool = 
     options = options or DatasetOptions()
     return open_dataset(
         data,
-        classes=None if options.classes is None else [name.strip() for name in options.classes.split(",")],
+        classes=None if options.classes is None else _names(options.classes),
         mask_values=None if options.mask_values is None else _whole_numbers(options.mask_values),
         mpp=options.mpp,
         group_pattern=options.group_pattern,
         group_column=options.group_column,
         need_masks=need_masks,
     )
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise InvalidInputError(f"--classes {text!r} has an empty name; write them as background,glomerulus")
+    return names
 
 
 def _whole_numbers(text: str) -> list[int]:

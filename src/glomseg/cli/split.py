@@ -1,7 +1,9 @@
 """glomseg split."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from glomseg.cli.console import progress_bar, say, say_warning, show_table
 from glomseg.cli.options import DatasetOptions, open_with
@@ -23,7 +25,7 @@ def split(
     folds: int | None = None,
     seed: int = 0,
     by: Literal["group", "tile"] = "group",
-    out: Path | None = None,
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
     options: DatasetOptions | None = None,
 ) -> None:
     """Divide a data set into training, validation and test parts, never dividing a slide.

@@ -1,6 +1,7 @@
 """How commands talk: one console, tables and progress bars with a rate and the time left."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,8 +14,11 @@ from rich.text import Text
 
 from glomseg.progress import Progress as ProgressCallback
 
-console = Console(highlight=False)
-error_console = Console(stderr=True, highlight=False)
+_IS_COPY = os.environ.get("LOCAL_RANK", "0") != "0"
+"""Distributed training runs the command once a process; only the first one talks."""
+
+console = Console(highlight=False, quiet=_IS_COPY)
+error_console = Console(stderr=True, highlight=False, quiet=_IS_COPY)
 
 
 def say(*lines: str) -> None:

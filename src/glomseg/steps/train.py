@@ -1,26 +1,21 @@
 """Train a model on a data set: from tiles and settings to a run folder."""
 
 import os
-import platform
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 
-from glomseg._version import __version__
 from glomseg.config import Settings
 from glomseg.data.advice import check_trainable, choose_factor
 from glomseg.data.loader import WindowDataset
 from glomseg.data.record import (
     check_unchanged,
-    combined_hash,
     hash_tiles,
     read_dataset_record,
     write_dataset_record,
@@ -36,6 +31,7 @@ from glomseg.models.build import build_model
 from glomseg.models.starting_weights import load_starting_weights
 from glomseg.progress import OnMessage, ProgressBars, no_progress
 from glomseg.runs import RunFolder, create_run, open_run, read_metrics, read_settings, write_settings
+from glomseg.training.provenance import describe_model, describe_run, now
 from glomseg.training.run import TrainJob, execute
 from glomseg.types import Dataset, ModelCard, Split
 
@@ -139,7 +135,7 @@ def train_model(
         write_settings(run, settings)
         write_split(run.split, split)
         write_dataset_record(run.dataset, dataset, hashes)
-        write_json(run.manifest, _manifest(dataset, hashes, settings=settings, fabric=fabric))
+        write_json(run.manifest, describe_run(dataset, hashes, settings=settings, fabric=fabric))
     fabric.barrier()
     return _run(fabric, run, resume=False, progress=progress, message=message)
 
@@ -238,7 +234,7 @@ def _run(fabric: Fabric, run: RunFolder, *, resume: bool, progress: ProgressBars
     settings, split = read_settings(run), read_split(run.split)
     dataset, hashes = read_dataset_record(run.dataset)
     manifest = read_json(run.manifest, what="manifest")
-    card = _card(dataset, settings, split, hashes=hashes, manifest=manifest)
+    card = describe_model(dataset, settings, split, hashes=hashes, manifest=manifest)
 
     torch.manual_seed(settings.run.seed)
     network = build_model(settings.model.architecture, n_classes=len(dataset.classes), **settings.model.options)
@@ -272,7 +268,7 @@ def _run(fabric: Fabric, run: RunFolder, *, resume: bool, progress: ProgressBars
         ending = {
             "finished": outcome.finished,
             "last_step": outcome.step,
-            "ended_at": _now(),
+            "ended_at": now(),
             "seconds_of_last_session": round(time.monotonic() - started_s, 1),
         }
         write_json(run.manifest, {**manifest, **ending})
@@ -326,68 +322,6 @@ def _workers(requested: int | None) -> int:
     return max(1, min(4, (os.cpu_count() or 1) - 1))
 
 
-def _card(
-    dataset: Dataset, settings: Settings, split: Split, *, hashes: dict[str, str], manifest: dict[str, Any]
-) -> ModelCard:
-    assert settings.scaling.factor is not None or settings.scaling.fit_px is not None
-    image_hashes = {name: digest.partition(":")[0][:16] for name, digest in hashes.items()}
-    groups = {sample.name: sample.group for sample in dataset.samples}
-    return ModelCard(
-        architecture=settings.model.architecture,
-        options=settings.model.options,
-        classes=dataset.classes,
-        scaling=settings.scaling.scaling(factor=settings.scaling.factor or 1.0),
-        trained_on={
-            "data": str(dataset.root),
-            "data_sha256": combined_hash(hashes),
-            "mpp": dataset.mpp,
-            "n_train_tiles": len(split.train),
-            "train_groups": sorted({groups[name] for name in split.train}),
-            "val_groups": sorted({groups[name] for name in split.val}),
-            "train_images": [image_hashes[name] for name in split.train],
-            "val_images": [image_hashes[name] for name in split.val],
-        },
-        provenance={
-            "glomseg": manifest["versions"]["glomseg"],
-            "recipe": settings.recipe,
-            "steps": settings.run.steps,
-            "seed": settings.run.seed,
-            "started_at": manifest["started_at"],
-            "weights": settings.model.weights,
-        },
-    )
-
-
-def _manifest(dataset: Dataset, hashes: dict[str, str], *, settings: Settings, fabric: Fabric) -> dict[str, Any]:
-    packages = ("torch", "lightning-fabric", "numpy", "opencv-python-headless", "pillow")
-    return {
-        "command": sys.argv,
-        "started_at": _now(),
-        "versions": {
-            "glomseg": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in packages},
-        },
-        "machine": {
-            "platform": platform.platform(),
-            "device": str(fabric.device),
-            "processes": fabric.world_size,
-            "precision": str(fabric._precision.precision),
-            "threads": torch.get_num_threads(),
-        },
-        "seed": settings.run.seed,
-        "data": {
-            "root": str(dataset.root),
-            "n_tiles": len(dataset),
-            "grouping": dataset.grouping,
-            "mpp": dataset.mpp,
-            "classes": asdict(dataset.classes),
-            "sha256": combined_hash(hashes),
-        },
-        "finished": False,
-    }
-
-
 def _curve_rows(run: RunFolder) -> list[dict[str, Any]]:
     """Return the rows of the metrics file with the IoU of each class as a figure of its own."""
     rows = []
@@ -400,7 +334,3 @@ def _curve_rows(run: RunFolder) -> list[dict[str, Any]]:
 def _best_validation(run: RunFolder) -> dict[str, Any]:
     rows = [row for row in read_metrics(run) if row.get("event") == "val"]
     return max(rows, key=lambda row: float(row["score"]), default={})
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,90 @@
+"""glomseg models."""
+
+from typing import TYPE_CHECKING, Any
+
+from glomseg.cli.console import say, say_json, show_table
+
+if TYPE_CHECKING:
+    from glomseg.models.known_weights import KnownWeights
+
+PURPOSES = {
+    "fpn_resnet_small": "small and quick, for processors: the default",
+    "pspnet_r18": "the lightest PSPNet, for a small GPU",
+    "pspnet_r50": "the usual PSPNet of MMSegmentation, for a GPU",
+    "pspnet_r101": "the largest PSPNet, for a GPU with much memory",
+}
+
+
+def models(*, size: int = 1024, json: bool = False) -> None:
+    """List the models and the known weights.
+
+    Parameters
+    ----------
+    size
+        Side in pixels of the square image to count the work on, as the network sees it.
+    json
+        Print the lists as JSON.
+    """
+    from glomseg.models.known_weights import KNOWN_WEIGHTS, cache_folder
+
+    architectures = _profile_architectures(size)
+    weights = [_describe(item) for item in KNOWN_WEIGHTS.values()]
+    if json:
+        say_json({"size_px": size, "architectures": architectures, "weights": weights, "cache": str(cache_folder())})
+        return
+    show_table(
+        f"architectures, on an image of {size} x {size} working pixels",
+        ["name", "parameters", "GMACs"],
+        [[item["name"], f"{item['n_parameters']:,}", f"{item['n_macs'] / 1e9:,.1f}"] for item in architectures],
+    )
+    say(*(f"{item['name']}: {item['purpose']}" for item in architectures), "")
+    show_table(
+        "known weights",
+        ["name", "for", "MB", "licence", "cached"],
+        [
+            [
+                item["name"],
+                item["architecture"] + (" (backbone)" if item["part"] == "backbone" else ""),
+                f"{item['n_bytes'] / 1e6:.0f}",
+                item["licence"],
+                "yes" if item["cached_path"] else "no",
+            ]
+            for item in weights
+        ],
+    )
+    for item in weights:
+        say(f"{item['name']}: trained on {item['trained_on']}; {item['data_terms']}")
+        if item["cached_path"]:
+            say(f"    {item['cached_path']}")
+    say(f"downloaded on first use, for example by: glomseg train DATA --recipe homework --weights {weights[0]['name']}")
+    say(f"cache folder: {cache_folder()}")
+
+
+def _profile_architectures(size_px: int) -> list[dict[str, Any]]:
+    import torch
+
+    from glomseg.models.build import ARCHITECTURES, build_model
+    from glomseg.models.profile import count_macs, count_parameters
+
+    rows = []
+    for name in ARCHITECTURES:
+        with torch.device("meta"):  # shapes without memory
+            network = build_model(name, n_classes=2)
+        rows.append(
+            {
+                "name": name,
+                "purpose": PURPOSES[name],
+                "n_parameters": count_parameters(network),
+                "n_macs": count_macs(network, height=size_px, width=size_px),
+            }
+        )
+    return rows
+
+
+def _describe(weights: "KnownWeights") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from glomseg.models.known_weights import cached_path
+
+    path = cached_path(weights.name)
+    return {**asdict(weights), "cached_path": None if path is None else str(path)}

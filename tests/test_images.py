@@ -1,12 +1,13 @@
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from glomseg.errors import InvalidInputError, MissingInputError, UnsafeFileError
-from glomseg.images import encode_png, image_size, read_image, read_mask, read_mask_values, write_png
+from glomseg.images import encode_png, image_header, image_size, read_image, read_mask, read_mask_values, write_png
 from glomseg.types import GLOMERULUS, Classes
 
 RGB = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
@@ -121,3 +122,30 @@ def test_mask_values_are_mapped_and_unknown_ones_refused(tmp_path):
     assert read_mask(tmp_path / "m.png", classes=three, mask_values=(0, 255, 128)).tolist() == [[0, 1, 2]]
     write_png(tmp_path / "i.png", np.array([[0, 255, 1]], np.uint8))
     assert read_mask(tmp_path / "i.png", classes=GLOMERULUS).tolist() == [[0, 255, 1]]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bit_colour_is_refused_rather_than_shortened(tmp_path, suffix):
+    path = tmp_path / f"deep.{suffix}"
+    cv2.imwrite(str(path), np.full((3, 3, 3), 1, np.uint16))
+    with pytest.raises(InvalidInputError, match=r"deep\..*more than 8 bits"):
+        read_image(path)
+    with pytest.raises(InvalidInputError, match="colour channels of 16 bits"):
+        read_mask_values(path)
+
+
+def test_a_header_tells_size_and_kind(tmp_path):
+    write_png(tmp_path / "a.jpg", RGB)
+    header = image_header(tmp_path / "a.jpg")
+    assert (header.height, header.width, header.mode, header.file_format, header.is_deep) == (4, 5, "RGB", "PNG", False)
+    cv2.imwrite(str(tmp_path / "b.png"), np.ones((2, 3), np.uint16))
+    assert image_header(tmp_path / "b.png").is_deep
+    with pytest.raises(MissingInputError, match=r"mask '.*' does not exist"):
+        image_header(tmp_path / "c.png", what="mask")
+
+
+def test_an_ignore_value_is_ignored(tmp_path):
+    write_png(tmp_path / "m.png", np.array([[0, 1, 2, 255]], np.uint8))
+    assert read_mask(tmp_path / "m.png", classes=GLOMERULUS, ignore_value=2).tolist() == [[0, 1, 255, 255]]
+    with pytest.raises(InvalidInputError, match="holds the values"):
+        read_mask(tmp_path / "m.png", classes=GLOMERULUS, ignore_value=3)

@@ -1,69 +1,38 @@
+import json
+
 import numpy as np
 import pytest
 
 from glomseg.data.dataset import NO_GROUPS, group_of_name, infer_classes, open_dataset
+from glomseg.data.statistics import scan_masks
+from glomseg.data.store import read_pair
 from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.images import write_png
-from glomseg.types import GLOMERULUS
+
+IMAGE = np.full((4, 5, 3), 200, np.uint8)
 
 
-def make(root, masks, *, folder="masks"):
-    """Write one 4 x 4 image a mask; the mask's values fill its first pixels."""
-    for name, values in masks.items():
-        write_png(root / "images" / f"{name}.png", np.full((4, 4, 3), 200, np.uint8))
+def fill(root, tiles):
+    """Write images and masks; a tile is its mask's values, or None where it has no mask."""
+    for name, values in tiles.items():
+        write_png(root / "images" / f"{name}.png", IMAGE)
         if values is not None:
-            mask = np.zeros(16, np.uint8)
-            mask[: len(values)] = values
-            write_png(root / folder / f"{name}.png", mask.reshape(4, 4))
+            write_png(root / "masks" / f"{name}.png", np.resize(np.array(values, np.uint8), (4, 5)))
     return root
 
 
-def groups(dataset):
-    return {sample.name: sample.group for sample in dataset.samples}
+def groups_of(root, **options):
+    dataset = open_dataset(root, **options)
+    return {sample.name: sample.group for sample in dataset.samples}, dataset.grouping
 
 
-def test_the_plain_case(tiny_dataset):
-    dataset = open_dataset(tiny_dataset)
-    assert len(dataset) == 12
-    assert dataset.samples == tuple(sorted(dataset.samples, key=lambda sample: sample.name))
-    first = dataset.samples[0]
-    assert (first.name, first.group) == ("SITE_S01_T01", "SITE_S01")
-    assert first.image_path == tiny_dataset / "images" / "SITE_S01_T01.png"
-    assert first.mask_path == tiny_dataset / "masks" / "SITE_S01_T01.png"
-    assert dataset.classes == GLOMERULUS
-    assert (dataset.mask_values, dataset.ignore_value, dataset.mpp) == (None, None, None)
-    assert dataset.grouping == "name <site>_<slide>_<tile>"
-
-
-def test_opening_twice_gives_the_same(tiny_dataset):
-    assert open_dataset(tiny_dataset) == open_dataset(str(tiny_dataset))
-
-
-def test_no_such_folder(tmp_path):
-    with pytest.raises(MissingInputError, match="does not exist"):
-        open_dataset(tmp_path / "nowhere")
-
-
-def test_images_without_any_mask(tmp_path):
-    make(tmp_path, {"a": None, "b": None})
-    with pytest.raises(InvalidInputError, match="2 images but no masks; a mask has its image's name"):
-        open_dataset(tmp_path)
-    dataset = open_dataset(tmp_path, need_masks=False)
-    assert [sample.mask_path for sample in dataset.samples] == [None, None]
-
-
-def test_one_missing_mask_is_refused_by_name(tmp_path):
-    make(tmp_path, {"a": [1], "b": None, "c": [1]})
-    with pytest.raises(InvalidInputError, match=r"1 of 3 images .* no mask, the first is 'b\.png'.*glomseg inspect"):
-        open_dataset(tmp_path)
-
-
-def test_a_folder_of_images_alone_is_enough_for_prediction(tmp_path):
-    write_png(tmp_path / "x 1.png", np.zeros((4, 4, 3), np.uint8))
-    assert [sample.name for sample in open_dataset(tmp_path, need_masks=False).samples] == ["x 1"]
-
-
-# --- groups
+def test_what_is_opened(tmp_path):
+    dataset = open_dataset(fill(tmp_path, {"X_1_2": [0, 1], "X_1_1": [0]}), mpp=0.5)
+    assert [sample.name for sample in dataset.samples] == ["X_1_1", "X_1_2"]
+    assert dataset.samples[0].image_path == tmp_path / "images" / "X_1_1.png"
+    assert dataset.samples[0].mask_path == tmp_path / "masks" / "X_1_1.png"
+    assert dataset.classes.names == ("background", "glomerulus")
+    assert (dataset.mpp, dataset.mask_values, dataset.ignore_value, dataset.root) == (0.5, None, None, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -71,169 +40,161 @@ def test_a_folder_of_images_alone_is_enough_for_prediction(tmp_path):
     [
         ("AIDPATH_E_6", "AIDPATH_E"),
         ("SYN_S03_T07", "SYN_S03"),
-        ("a_b_c_d", "a_b_c"),
         ("slide12_x1024_y2048", "slide12"),
-        ("slide12_X1024_Y2048", "slide12"),
-        ("slide-1_0_1024", "slide-1"),
-        ("S1-2_x3_y4", "S1-2"),
-        ("TCGA-AB-1234 [x=512,y=0]", "TCGA-AB-1234"),
-        ("case 7_512-1024", "case 7"),
+        ("slide12_1024_2048", "slide12"),
+        ("TCGA-CR-7395 [x=10,y=20]", "TCGA-CR-7395"),
+        ("a_b_c_d", "a_b_c"),
         ("tile7", None),
-        ("a_b", None),
         ("tile_7", None),
-        ("3f8a9c", None),
+        ("00ae65c1c6631ae6f2be", None),
         ("", None),
     ],
 )
-def test_groups_that_names_tell(name, group):
+def test_the_slide_in_a_name(name, group):
     assert group_of_name(name) == group
 
 
-def test_names_that_hide_groups_leave_every_tile_alone(tmp_path):
-    dataset = open_dataset(make(tmp_path, {"a": [1], "b": [1]}))
-    assert groups(dataset) == {"a": "a", "b": "b"}
-    assert dataset.grouping == NO_GROUPS
+def test_groups_by_name_pattern_and_folder(tmp_path):
+    fill(tmp_path, {"A_1_1": [0], "A_2_1": [0]})
+    assert groups_of(tmp_path) == ({"A_1_1": "A_1", "A_2_1": "A_2"}, "name <site>_<slide>_<tile>")
+    assert groups_of(tmp_path, group_pattern="^(.)_")[0] == {"A_1_1": "A", "A_2_1": "A"}
+    assert groups_of(tmp_path, group_pattern="(.)_(?P<group>.)_")[0] == {"A_1_1": "1", "A_2_1": "2"}
 
 
-def test_a_pattern_names_the_group(tmp_path):
-    make(tmp_path, {"x-P1-a": [1], "x-P1-b": [1], "y-P2-a": [1]})
-    expected = {"x-P1-a": "P1", "x-P1-b": "P1", "y-P2-a": "P2"}
-    assert groups(open_dataset(tmp_path, group_pattern=r"-(P\d+)-")) == expected
-    dataset = open_dataset(tmp_path, group_pattern=r"^(x|y)-(?P<group>P\d+)")
-    assert groups(dataset) == expected
-    assert dataset.grouping == r"pattern ^(x|y)-(?P<group>P\d+)"
+def test_a_slide_in_train_and_val_is_one_group(tmp_path):
+    fill(tmp_path, {"train/A_1_1": [0], "val/A_1_2": [0]})
+    assert groups_of(tmp_path)[0] == {"train/A_1_1": "A_1", "val/A_1_2": "A_1"}
+
+
+def test_folders_below_the_images_are_groups(tmp_path):
+    fill(tmp_path, {"case1/t1": [0], "case1/t2": [0], "case2/t1": [0]})
+    assert set(groups_of(tmp_path)[0].values()) == {"case1", "case2"}
+
+
+def test_case_folders_are_groups(tmp_path):
+    for case in ("c1", "c2"):
+        for kind, array in (("img", IMAGE), ("mask", IMAGE[..., 0] * 0)):
+            write_png(tmp_path / "DN" / case / kind / f"t_{kind}.png", array)
+    assert groups_of(tmp_path) == ({"DN/c1/t": "DN/c1", "DN/c2/t": "DN/c2"}, "case folder")
+
+
+def test_names_that_hide_their_slide(tmp_path):
+    fill(tmp_path, {"t1": [0], "t2": [0]})
+    assert groups_of(tmp_path) == ({"t1": "t1", "t2": "t2"}, NO_GROUPS)
+
+
+def test_groups_from_columns(tmp_path):
+    fill(tmp_path, {"t1": [0], "t2": [0]})
+    (tmp_path / "tiles.csv").write_text("file,slide\nt1.png,s1\nt2.png,\n")
+    assert groups_of(tmp_path, group_column="slide") == ({"t1": "s1", "t2": "t2"}, "column slide")
+    (tmp_path / "pairs.csv").write_text("image,mask,group\nimages/t1.png,masks/t1.png,s1\n")
+    assert groups_of(tmp_path / "pairs.csv") == ({"images/t1": "s1"}, "column group")
 
 
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("(", "is no regular expression: missing"),
-        ("abc", "has 0 groups; it needs one, or one named group"),
-        ("(a)(b)", "has 2 groups; it needs one"),
-        ("^(Q)", "finds no group in the name 'a'"),
-        ("^(q*)", "finds no group in the name 'a'"),
-        ("(q)?a", "finds no group in the name 'a'"),
+        ("(", "is no regular expression"),
+        ("abc", "has 0 groups; it needs one"),
+        ("(.)(.)", "has 2 groups"),
+        ("^(x)", "finds no group in the name 'A_1_1'"),
+        ("^(x?)", "finds no group in the name 'A_1_1'"),
     ],
 )
-def test_patterns_that_find_nothing(tmp_path, pattern, message):
-    make(tmp_path, {"a": [1]})
+def test_group_patterns_that_do_not_work(tmp_path, pattern, message):
+    fill(tmp_path, {"A_1_1": [0]})
     with pytest.raises(InvalidInputError, match=message):
         open_dataset(tmp_path, group_pattern=pattern)
 
 
-def test_case_folders_are_groups(tmp_path):
-    for case in ("DN/c1", "DN/c2"):
-        for tile in (1, 2):
-            write_png(tmp_path / case / "img" / f"t{tile}_img.png", np.zeros((4, 4, 3), np.uint8))
-            write_png(tmp_path / case / "mask" / f"t{tile}_mask.png", np.zeros((4, 4), np.uint8))
-    dataset = open_dataset(tmp_path)
-    assert groups(dataset) == {"DN/c1/t1": "DN/c1", "DN/c1/t2": "DN/c1", "DN/c2/t1": "DN/c2", "DN/c2/t2": "DN/c2"}
-    assert dataset.grouping == "case folder"
+def test_missing_masks(tmp_path):
+    fill(tmp_path, {"a_1_1": [0], "a_1_2": None})
+    with pytest.raises(InvalidInputError, match=r"1 of 2 images .* have no mask, the first is 'a_1_2\.png'"):
+        open_dataset(tmp_path)
+    assert [sample.mask_path is None for sample in open_dataset(tmp_path, need_masks=False).samples] == [False, True]
 
 
-def test_one_slide_in_train_and_val_folders_is_one_group(tmp_path):
-    for part, name in (("train", "A_S1_T1"), ("val", "A_S1_T2"), ("val", "A_S2_T1")):
-        write_png(tmp_path / "img_dir" / part / f"{name}.png", np.zeros((4, 4, 3), np.uint8))
-        write_png(tmp_path / "ann_dir" / part / f"{name}.png", np.zeros((4, 4), np.uint8))
-    assert groups(open_dataset(tmp_path)) == {
-        "train/A_S1_T1": "A_S1",
-        "val/A_S1_T2": "A_S1",
-        "val/A_S2_T1": "A_S2",
-    }
+def test_no_masks_at_all(tmp_path):
+    fill(tmp_path, {"a_1_1": None})
+    with pytest.raises(InvalidInputError, match=r"1 images but no masks.*`glomseg predict` needs none"):
+        open_dataset(tmp_path)
+    assert len(open_dataset(tmp_path, need_masks=False)) == 1
 
 
-def test_a_group_column_of_tiles_csv(tmp_path):
-    make(tmp_path, {"a": [1], "b": [1]})
-    (tmp_path / "tiles.csv").write_text("name,slide\na,S1\nb,S1\n")
-    dataset = open_dataset(tmp_path, group_column="slide")
-    assert groups(dataset) == {"a": "S1", "b": "S1"}
-    assert dataset.grouping == "column slide"
+def test_no_such_folder(tmp_path):
+    with pytest.raises(MissingInputError, match="does not exist"):
+        open_dataset(tmp_path / "gone")
 
 
-def test_a_csv_with_a_group_column(tmp_path):
-    make(tmp_path, {"a": [1], "b": [1]})
-    path = tmp_path / "pairs.csv"
-    path.write_text("image,mask,group\nimages/a.png,masks/a.png,S1\nimages/b.png,masks/b.png,\n")
-    dataset = open_dataset(path)
-    assert groups(dataset) == {"images/a": "S1", "images/b": "images/b"}
-    assert dataset.grouping == "column group"
-
-
-# --- classes and values
-
-
-def test_classes_and_values_are_as_asked_for(tmp_path):
-    make(tmp_path, {"a": [0, 128, 255]})
-    dataset = open_dataset(tmp_path, classes=["background", "glomerulus", "tubule"], mask_values=[0, 128, 255], mpp=0.5)
-    assert dataset.classes.names == ("background", "glomerulus", "tubule")
-    assert (dataset.mask_values, dataset.mpp) == ((0, 128, 255), 0.5)
+@pytest.mark.parametrize("mpp", [0, -1, 1000, float("nan")])
+def test_an_impossible_mpp(tmp_path, mpp):
+    fill(tmp_path, {"a_1_1": [0]})
+    with pytest.raises(InvalidInputError, match="not a plausible number of micrometres per pixel"):
+        open_dataset(tmp_path, mpp=mpp)
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([0, 1, 2], r"0,1,2 has 3 values for 2 classes \(background, glomerulus\)"),
-        ([0, 0], "must be different, from 0 to 255"),
-        ([0, 256], "must be different, from 0 to 255"),
-        ([-1, 1], "must be different, from 0 to 255"),
+        ((0,), "has 1 values for 2 classes"),
+        ((0, 1, 2), "has 3 values for 2 classes"),
+        ((0, 0), "must be different, from 0 to 255"),
+        ((0, 256), "must be different, from 0 to 255"),
+        ((-1, 1), "must be different"),
     ],
 )
-def test_values_that_cannot_be(tmp_path, values, message):
-    make(tmp_path, {"a": [1]})
+def test_mask_values_that_do_not_fit(tmp_path, values, message):
+    fill(tmp_path, {"a_1_1": [0]})
     with pytest.raises(InvalidInputError, match=message):
         open_dataset(tmp_path, mask_values=values)
 
 
-@pytest.mark.parametrize("mpp", [0, -1, 1000, float("nan"), float("inf")])
-def test_an_implausible_mpp(tmp_path, mpp):
-    make(tmp_path, {"a": [1]})
-    with pytest.raises(InvalidInputError, match="not a plausible number of micrometres per pixel"):
-        open_dataset(tmp_path, mpp=mpp)
+def nnunet(root, labels, values):
+    root.mkdir(exist_ok=True)
+    (root / "dataset.json").write_text(json.dumps({"channel_names": {"0": "R"}, "labels": labels}))
+    write_png(root / "imagesTr" / "C_0000.png", IMAGE[:1, :4])
+    write_png(root / "labelsTr" / "C.png", np.array([values], np.uint8))
+    return root
 
 
-def test_infer_classes_keeps_two_classes_where_masks_hold_no_more(tmp_path):
-    dataset = open_dataset(make(tmp_path, {"a": [0, 1, 255], "b": [0]}))
+def test_nnunets_ignore_label_is_read_as_ignored(tmp_path):
+    dataset = open_dataset(nnunet(tmp_path, {"background": 0, "tuft": 1, "ignore": 2}, [0, 1, 2, 255]))
+    assert dataset.classes.names == ("background", "tuft")
+    assert read_pair(dataset, dataset.samples[0])[1].tolist() == [[0, 1, 255, 255]]
+    (statistics,) = scan_masks(dataset)
+    assert (statistics.class_pixels, statistics.ignored_pixels) == ((1, 1), 2)
+
+
+def test_named_classes_outrank_nnunets_ignore_label(tmp_path):
+    root = nnunet(tmp_path, {"background": 0, "tuft": 1, "ignore": 2}, [0, 1, 2, 255])
+    dataset = open_dataset(root, classes=["background", "a", "b"])
+    assert dataset.ignore_value is None
+    assert read_pair(dataset, dataset.samples[0])[1].tolist() == [[0, 1, 2, 255]]
+    renamed = open_dataset(root, classes=["background", "a"])
+    assert renamed.ignore_value == 2
+
+
+def test_classes_are_inferred_from_the_masks(tmp_path):
+    dataset = open_dataset(fill(tmp_path, {"a_1_1": [0, 1], "a_1_2": [0, 3, 255]}))
+    assert infer_classes(dataset).classes.names == ("background", "class_1", "class_2", "class_3")
+
+
+def test_classes_stay_where_the_masks_hold_no_more(tmp_path):
+    fill(tmp_path, {"a_1_1": [0, 1]})
+    for options in ({}, {"classes": ["background", "x", "y"]}, {"mask_values": [1, 0]}):
+        dataset = open_dataset(tmp_path, **options)
+        assert infer_classes(dataset) is dataset
+    fill(tmp_path, {"a_1_1": [0, 128]})
+    with_values = open_dataset(tmp_path, mask_values=[0, 128])
+    assert infer_classes(with_values) is with_values
+
+
+def test_an_ignore_label_is_no_inferred_class(tmp_path):
+    dataset = open_dataset(nnunet(tmp_path, {"background": 0, "tuft": 1, "ignore": 2}, [0, 1, 2, 255]))
     assert infer_classes(dataset) is dataset
 
 
-def test_infer_classes_names_every_value(tmp_path):
-    dataset = infer_classes(open_dataset(make(tmp_path, {"a": [0, 1], "b": [0, 3]})))
-    assert dataset.classes.names == ("background", "class_1", "class_2", "class_3")
-    assert len(set(dataset.classes.colors)) == 4
-
-
-def test_infer_classes_believes_what_was_said(tmp_path):
-    dataset = open_dataset(make(tmp_path, {"a": [0, 7, 9]}), mask_values=[0, 7])
-    assert infer_classes(dataset) is dataset
-
-
-def test_infer_classes_does_not_take_grey_levels_for_classes(tmp_path):
-    dataset = open_dataset(make(tmp_path, {"a": list(range(0, 160, 10))}))
-    with pytest.raises(InvalidInputError, match=r"values up to 150, too many.*--mask-values 0,128,255"):
+def test_grey_values_are_no_classes(tmp_path):
+    dataset = open_dataset(fill(tmp_path, {"a_1_1": [0, 128]}))
+    with pytest.raises(InvalidInputError, match=r"values up to 128, too many to be class indices.*--mask-values"):
         infer_classes(dataset)
-
-
-def test_nnunet_ignore_label_reaches_the_data_set(tmp_path):
-    write_png(tmp_path / "imagesTr" / "c_0000.png", np.zeros((4, 4, 3), np.uint8))
-    write_png(tmp_path / "labelsTr" / "c.png", np.full((4, 4), 2, np.uint8))
-    (tmp_path / "dataset.json").write_text(
-        '{"labels": {"background": 0, "glomerulus": 1, "ignore": 2}, "channel_names": {"0": "R", "1": "G", "2": "B"}}'
-    )
-    dataset = open_dataset(tmp_path)
-    assert dataset.classes.names == ("background", "glomerulus")
-    assert dataset.ignore_value == 2
-    assert infer_classes(dataset) is dataset
-
-
-@pytest.mark.real
-def test_real_tissue_is_grouped_by_region(shared_data):
-    dataset = open_dataset(shared_data / "aidpath_pas")
-    assert len(dataset) == 18
-    assert {sample.group for sample in dataset.samples} == {f"AIDPATH_{letter}" for letter in "BCDEFG"}
-
-
-@pytest.mark.real
-def test_real_names_of_hashes_hide_their_groups(shared_data):
-    dataset = open_dataset(shared_data / "dsb2018_purple")
-    assert len(dataset) == 107
-    assert dataset.grouping == NO_GROUPS

@@ -1,332 +1,268 @@
 import json
 
+import numpy as np
 import pytest
 
 from glomseg.data.layout import find_files, image_files
 from glomseg.errors import InvalidInputError, MissingInputError
+from glomseg.images import write_png
+
+IMAGE = np.full((4, 5, 3), 200, np.uint8)
+MASK = np.zeros((4, 5), np.uint8)
 
 
-def fill(root, *names):
-    """Create files; nothing in this module is decoded."""
+def put(root, *names):
+    """Write a small picture under each name: a mask where the name says mask or label, else an image."""
     for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-    return root
+        is_mask = any(word in name.lower() for word in ("mask", "label", "ann_dir"))
+        write_png(root / name, MASK if is_mask else IMAGE)
 
 
-def pairs_of(layout, root):
-    """{name: (image, mask)} with paths relative to the root."""
+def found(root, **options):
+    """Return {name: (image, mask, case)} with paths below the root."""
+    layout = find_files(root, **options)
     return {
         pair.name: (
             pair.image.relative_to(root).as_posix(),
             None if pair.mask is None else pair.mask.relative_to(root).as_posix(),
+            pair.case,
         )
         for pair in layout.pairs
     }
 
 
 @pytest.mark.parametrize(
-    ("images", "masks"),
+    ("image", "mask", "name", "case"),
     [
-        ("images", "masks"),
-        ("img", "mask"),
-        ("imgs", "mask"),
-        ("image", "labels"),
-        ("Images", "Annotations"),
-        ("img_dir", "ann_dir"),
-        ("tiles", "gt"),
+        ("images/a.png", "masks/a.png", "a", None),
+        ("img/a.tif", "mask/a.png", "a", None),
+        ("Images/a.png", "Labels/a.png", "a", None),
+        ("img_dir/train/a.png", "ann_dir/train/a.png", "train/a", None),
+        ("train/images/a.png", "train/masks/a.png", "train/a", None),
+        ("images/a_img.png", "masks/a_mask.png", "a", None),
+        ("images/a_0000.png", "masks/a.png", "a", None),
+        ("images/a.png", "masks/a_mask.png", "a", None),
+        ("DN/case 3/img/t1_img.png", "DN/case 3/mask/t1_mask.png", "DN/case 3/t1", "DN/case 3"),
+        ("train/case3/img/t1.png", "train/case3/mask/t1.png", "train/case3/t1", "case3"),
+        ("a.png", "a_mask.png", "a", None),
+        ("a_img.png", "a_label.png", "a", None),
+        ("sub/a.png", "sub/a_mask.png", "sub/a", None),
     ],
 )
-def test_folder_names_that_people_use(tmp_path, images, masks):
-    fill(tmp_path, f"{images}/b.png", f"{images}/a.png", f"{masks}/a.png", f"{masks}/b.png")
-    assert pairs_of(find_files(tmp_path), tmp_path) == {
-        "a": (f"{images}/a.png", f"{masks}/a.png"),
-        "b": (f"{images}/b.png", f"{masks}/b.png"),
-    }
+def test_layouts_as_people_have_them(tmp_path, image, mask, name, case):
+    put(tmp_path, image, mask)
+    assert found(tmp_path) == {name: (image, mask, case)}
 
 
 @pytest.mark.parametrize(
-    ("image", "mask"),
-    [
-        ("a_img.jpg", "a_mask.jpg"),
-        ("a.tif", "a.png"),
-        ("a_0000.png", "a.png"),
-        ("a.png", "a_seg.png"),
-        ("a.JPG", "a_label.PNG"),
-        ("a_image.webp", "a_labels.bmp"),
-        ("a.jpeg", "a_gt.tiff"),
-        ("a.png", "a_annotation.png"),
-    ],
+    "name", ["a b", "肾 小球", "line\nbreak", "[red]x[/red]", "a.b.c", "-rf", "quote'\"", "x" * 200]
 )
-def test_suffixes_and_endings_do_not_hinder_pairing(tmp_path, image, mask):
-    fill(tmp_path, f"images/{image}", f"masks/{mask}")
-    assert pairs_of(find_files(tmp_path), tmp_path) == {"a": (f"images/{image}", f"masks/{mask}")}
+def test_odd_names(tmp_path, name):
+    put(tmp_path, f"images/{name}.png", f"masks/{name}.png")
+    assert found(tmp_path) == {name: (f"images/{name}.png", f"masks/{name}.png", None)}
 
 
-def test_an_ending_without_a_mask_to_prove_it_stays_part_of_the_name(tmp_path):
-    fill(tmp_path, "images/scan_0000.png", "images/scan_0001.png", "masks/scan_0000.png", "masks/scan_0001.png")
-    assert [pair.name for pair in find_files(tmp_path).pairs] == ["scan_0000", "scan_0001"]
+def test_an_ending_is_a_part_of_the_name_unless_the_mask_shows_otherwise(tmp_path):
+    put(tmp_path, "images/a_img.png", "masks/a_img.png", "images/b_0000.png")
+    assert list(found(tmp_path)) == ["a_img", "b_0000"]
 
 
-def test_train_and_val_folders_keep_names_apart_and_are_no_case(tmp_path):
-    fill(tmp_path, "img_dir/train/a.png", "img_dir/val/a.png", "ann_dir/train/a.png", "ann_dir/val/a.png")
+def test_hidden_and_other_files_are_left_out(tmp_path):
+    put(tmp_path, "images/a.png", "masks/a.png", "images/.b.png", "images/.thumbs/c.png", ".cache/images/d.png")
+    (tmp_path / "images" / "notes.txt").write_text("x")
+    (tmp_path / "images" / "folder.png").mkdir()
+    assert list(found(tmp_path)) == ["a"]
+
+
+def test_other_pictures_beside_the_folders_are_no_tiles(tmp_path):
+    put(tmp_path, "images/a.png", "masks/a.png", "overview.png", "splits/plot.png")
     layout = find_files(tmp_path)
-    assert pairs_of(layout, tmp_path) == {
-        "train/a": ("img_dir/train/a.png", "ann_dir/train/a.png"),
-        "val/a": ("img_dir/val/a.png", "ann_dir/val/a.png"),
-    }
-    assert {pair.case for pair in layout.pairs} == {None}
-
-
-def test_part_folders_above_images_are_no_case_either(tmp_path):
-    fill(tmp_path, "train/images/a.png", "train/masks/a.png", "val/images/a.png", "val/masks/a.png")
-    layout = find_files(tmp_path)
-    assert [(pair.name, pair.case) for pair in layout.pairs] == [("train/a", None), ("val/a", None)]
-
-
-def test_nested_cases_name_their_tiles_and_groups(tmp_path):
-    fill(
-        tmp_path,
-        "56NX/12_116/img/12_116_0_img.jpg",
-        "56NX/12_116/mask/12_116_0_mask.jpg",
-        "DN/11_358/img/12_116_0_img.jpg",
-        "DN/11_358/mask/12_116_0_mask.jpg",
-    )
-    layout = find_files(tmp_path)
-    assert [(pair.name, pair.case) for pair in layout.pairs] == [
-        ("56NX/12_116/12_116_0", "56NX/12_116"),
-        ("DN/11_358/12_116_0", "DN/11_358"),
-    ]
-    assert all(pair.mask is not None for pair in layout.pairs)
-
-
-def test_hidden_files_and_those_of_other_programs_are_ignored(tmp_path):
-    fill(
-        tmp_path,
-        "images/a.png",
-        "masks/a.png",
-        "images/._a.png",
-        "images/.DS_Store",
-        "images/Thumbs.db",
-        "images/.ipynb_checkpoints/a.png",
-        "splits/train.txt",
-        "overlays/a.png",
-        "preview.png",
-    )
-    layout = find_files(tmp_path)
-    assert list(pairs_of(layout, tmp_path)) == ["a"]
+    assert [pair.name for pair in layout.pairs] == ["a"]
     assert layout.masks_without_image == ()
-    assert layout.clashes == ()
 
 
-def test_unpaired_files_are_named_not_refused(tmp_path):
-    fill(tmp_path, "images/a.png", "images/b.png", "masks/b.png", "masks/c.png")
+def test_unpaired_files(tmp_path):
+    put(tmp_path, "images/a.png", "images/b.png", "masks/a.png", "masks/c.png")
     layout = find_files(tmp_path)
-    assert [path.name for path in layout.images_without_mask] == ["a.png"]
+    assert [path.name for path in layout.images_without_mask] == ["b.png"]
     assert [path.name for path in layout.masks_without_image] == ["c.png"]
 
 
-def test_files_that_share_a_name_clash(tmp_path):
-    fill(tmp_path, "images/a.png", "images/a.jpg", "masks/a.png", "masks/a.tif")
+def test_clashing_images_and_masks(tmp_path):
+    put(tmp_path, "images/a.png", "images/a.tif", "masks/a.png", "masks/a_mask.png", "images/b.png", "masks/b.png")
     layout = find_files(tmp_path)
-    assert len(layout.pairs) == 1
-    assert {path.relative_to(tmp_path).as_posix() for path in layout.clashes} == {"images/a.png", "masks/a.tif"}
+    assert [pair.name for pair in layout.pairs] == ["a", "b"]
+    assert sorted(path.name for path in layout.clashes) == ["a.tif", "a_mask.png"]
+    assert layout.masks_without_image == ()
 
 
-def test_a_flat_folder_is_told_apart_by_endings(tmp_path):
-    fill(tmp_path, "a.png", "a_mask.png", "b.png", "c_mask.png")
-    layout = find_files(tmp_path)
-    assert pairs_of(layout, tmp_path) == {"a": ("a.png", "a_mask.png"), "b": ("b.png", None)}
-    assert [path.name for path in layout.masks_without_image] == ["c_mask.png"]
+def test_linked_folders_are_followed_once(tmp_path):
+    put(tmp_path / "elsewhere", "a.png")
+    root = tmp_path / "data"
+    put(root, "masks/a.png")
+    (root / "images").symlink_to(tmp_path / "elsewhere")
+    (root / "masks" / "loop").symlink_to(root)
+    assert list(found(root)) == ["a"]
+    assert len(image_files(root)) == 2
 
 
-@pytest.mark.parametrize("name", ["two words", "肾小球 1", "line\nbreak", "dots.in.name", "-dash", "100%", "a'b\"c"])
-def test_strange_names_survive(tmp_path, name):
-    fill(tmp_path, f"images/{name}.png", f"masks/{name}.png")
-    assert [pair.name for pair in find_files(tmp_path).pairs] == [name]
-
-
-def test_links_that_go_round_end(tmp_path):
-    fill(tmp_path, "images/a.png", "masks/a.png")
-    (tmp_path / "images" / "again").symlink_to(tmp_path / "images", target_is_directory=True)
-    assert [path.name for path in image_files(tmp_path / "images")] == ["a.png"]
-
-
-def test_linked_folders_are_followed(tmp_path):
-    fill(tmp_path / "elsewhere", "a.png")
-    fill(tmp_path / "data", "masks/a.png")
-    (tmp_path / "data" / "images").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    assert [pair.name for pair in find_files(tmp_path / "data").pairs] == ["a"]
-
-
-def test_no_such_folder(tmp_path):
-    with pytest.raises(MissingInputError, match=r"data set '.*nowhere' does not exist"):
-        find_files(tmp_path / "nowhere")
-
-
-def test_a_folder_without_images_says_what_was_looked_for(tmp_path):
-    fill(tmp_path, "readme.txt")
-    with pytest.raises(InvalidInputError, match=r"holds no images \(0 image files in all\); looked for images/ and"):
+def test_no_folder_and_no_images(tmp_path):
+    with pytest.raises(MissingInputError, match=r"'.*gone' does not exist"):
+        find_files(tmp_path / "gone")
+    with pytest.raises(InvalidInputError, match=r"holds no images \(0 image files in all\); looked for images/"):
+        find_files(tmp_path)
+    put(tmp_path, "masks/a.png")
+    with pytest.raises(InvalidInputError, match=r"holds no images \(1 image files"):
         find_files(tmp_path)
 
 
-def test_masks_alone_are_no_data_set(tmp_path):
-    fill(tmp_path, "masks/a.png")
-    with pytest.raises(InvalidInputError, match=r"holds no images \(1 image files in all\)"):
-        find_files(tmp_path)
+def nnunet(root, **changes):
+    values = {"channel_names": {"0": "R"}, "labels": {"background": 0, "glomerulus": 1}, "file_ending": ".png"}
+    root.mkdir(exist_ok=True)
+    (root / "dataset.json").write_text(json.dumps(values | changes))
+    put(root, "imagesTr/CASE_1_0000.png", "labelsTr/CASE_1.png", "imagesTs/CASE_2_0000.png")
 
 
-# --- nnU-Net
+def test_nnunet(tmp_path):
+    nnunet(tmp_path)
+    layout = find_files(tmp_path)
+    assert found(tmp_path) == {"CASE_1": ("imagesTr/CASE_1_0000.png", "labelsTr/CASE_1.png", None)}
+    assert (layout.kind, layout.class_names, layout.ignore_value) == ("nnU-Net", ("background", "glomerulus"), None)
 
 
-def nnunet(root, *, labels, channels=None, files=("c1_0000.png", "c2_0000.png")):
-    fill(root, *(f"imagesTr/{name}" for name in files), "labelsTr/c1.png", "labelsTr/c2.png", "imagesTs/c3_0000.png")
-    channels = channels or {"0": "R", "1": "G", "2": "B"}
-    (root / "dataset.json").write_text(
-        json.dumps({"labels": labels, "channel_names": channels, "file_ending": ".png", "numTraining": 2})
-    )
-    return root
-
-
-def test_nnunet_names_classes_and_strips_the_channel(tmp_path):
-    layout = find_files(nnunet(tmp_path, labels={"background": 0, "tubule": 2, "glomerulus": 1}))
-    assert layout.kind == "nnU-Net"
-    assert layout.class_names == ("background", "glomerulus", "tubule")
-    assert layout.ignore_value is None
-    assert pairs_of(layout, tmp_path) == {
-        "c1": ("imagesTr/c1_0000.png", "labelsTr/c1.png"),
-        "c2": ("imagesTr/c2_0000.png", "labelsTr/c2.png"),
-    }
-
-
-def test_nnunet_ignore_label_is_no_class(tmp_path):
-    layout = find_files(nnunet(tmp_path, labels={"background": 0, "glomerulus": 1, "ignore": 2}))
-    assert layout.class_names == ("background", "glomerulus")
-    assert layout.ignore_value == 2
+def test_nnunet_labels_are_in_the_order_of_their_values_and_ignore_is_apart(tmp_path):
+    nnunet(tmp_path, labels={"background": 0, "ignore": 3, "sclerotic": 2, "glomerulus": 1})
+    layout = find_files(tmp_path)
+    assert layout.class_names == ("background", "glomerulus", "sclerotic")
+    assert layout.ignore_value == 3
 
 
 @pytest.mark.parametrize(
     "labels",
     [
-        {"background": 0, "glomerulus": 2},
-        {"background": 0, "ignore": 1, "glomerulus": 2},
-        {"background": 0, "glomerulus": [1, 2]},
-        {"background": 0, "glomerulus": "1"},
-        {"background": False, "glomerulus": True},
+        {"background": 0, "a": 2},
+        {"background": 0, "a": [1, 2]},
+        {"background": 0, "a": "1"},
+        {"background": 0, "ignore": 1, "a": 2},
+        {"background": 0, "a": 1, "b": 1},
+        {"background": False, "a": True},
+        {"background": 0, "a": None},
     ],
 )
-def test_nnunet_labels_that_cannot_be_classes(tmp_path, labels):
-    with pytest.raises(InvalidInputError, match="must be whole numbers from 0 without gaps, ignore the highest"):
-        find_files(nnunet(tmp_path, labels=labels))
+def test_nnunet_labels_that_cannot_be_read(tmp_path, labels):
+    nnunet(tmp_path, labels=labels)
+    with pytest.raises(InvalidInputError, match="whole numbers from 0 without gaps, ignore the highest"):
+        find_files(tmp_path)
 
 
-def test_nnunet_channels_in_files_of_their_own_are_refused(tmp_path):
-    files = ("c1_0000.png", "c1_0001.png", "c2_0000.png", "c2_0001.png")
-    root = nnunet(tmp_path, labels={"background": 0, "a": 1}, channels={"0": "x", "1": "y"}, files=files)
-    with pytest.raises(InvalidInputError, match=r"one channel a file \(2 channels\).*save each case as one RGB file"):
-        find_files(root)
+def test_nnunet_channels_in_files_of_their_own(tmp_path):
+    nnunet(tmp_path, channel_names={"0": "R", "1": "G"})
+    put(tmp_path, "imagesTr/CASE_1_0001.png")
+    with pytest.raises(InvalidInputError, match=r"one channel a file \(2 channels\).*one RGB file ending in _0000"):
+        find_files(tmp_path)
 
 
-def test_a_damaged_dataset_json_is_named(tmp_path):
-    root = nnunet(tmp_path, labels={})
-    (root / "dataset.json").write_text("{")
-    with pytest.raises(InvalidInputError, match=r"dataset\.json.*not valid JSON"):
-        find_files(root)
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"labels": NaN,}'])
+def test_a_hostile_dataset_json(tmp_path, text):
+    nnunet(tmp_path)
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(InvalidInputError, match=r"dataset\.json' is not valid JSON"):
+        find_files(tmp_path)
 
 
-def test_a_dataset_json_without_labels_is_named(tmp_path):
-    root = nnunet(tmp_path, labels={})
-    (root / "dataset.json").write_text("{}")
+@pytest.mark.parametrize("labels", [None, [], 3])
+def test_a_dataset_json_without_labels(tmp_path, labels):
+    nnunet(tmp_path, labels=labels)
     with pytest.raises(InvalidInputError, match="has no labels or channel_names"):
-        find_files(root)
+        find_files(tmp_path)
 
 
-def test_a_dataset_json_of_something_else_does_not_hide_the_images(tmp_path):
-    fill(tmp_path, "images/a.png", "masks/a.png")
-    (tmp_path / "dataset.json").write_text('{"made_by": "somebody"}')
-    assert [pair.name for pair in find_files(tmp_path).pairs] == ["a"]
+def test_a_dataset_json_of_something_else_does_not_matter(tmp_path):
+    (tmp_path / "dataset.json").write_text("[1, 2]")
+    put(tmp_path, "images/a.png", "masks/a.png")
+    assert list(found(tmp_path)) == ["a"]
 
 
-# --- tables
-
-
-def table(root, text, name="pairs.csv"):
-    path = root / name
+def csv_of(root, text):
+    path = root / "pairs.csv"
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def test_a_csv_of_pairs_is_relative_to_its_folder(tmp_path):
-    path = table(tmp_path, "image,mask,group\nin/a.png,truth/x.png,S1\nin/b.png,,S2\n")
-    layout = find_files(path)
-    assert pairs_of(layout, tmp_path) == {"in/a": ("in/a.png", "truth/x.png"), "in/b": ("in/b.png", None)}
-    assert [pair.case for pair in layout.pairs] == ["S1", "S2"]
+def test_a_csv_with_relative_and_absolute_paths(tmp_path):
+    put(tmp_path, "x/a.png", "x/a_mask.png", "y/b.png")
+    path = csv_of(tmp_path, f"image,mask,group\nx/a.png,x/a_mask.png,s1\n{tmp_path}/y/b.png,,s2\n")
+    first, second = find_files(path).pairs
+    # Names stay below whatever folder results are written to.
+    assert first.name == f"{tmp_path}/y/b".lstrip("/")
+    assert (first.image, first.mask, first.case) == (tmp_path / "y" / "b.png", None, "s2")
+    assert (second.name, second.mask, second.case) == ("x/a", tmp_path / "x" / "a_mask.png", "s1")
 
 
-def test_a_csv_may_name_its_tiles_and_another_group_column(tmp_path):
-    path = table(tmp_path, "\ufeffimage,mask,name,patient\r\na.png,b.png,first,P7\r\n")
-    (pair,) = find_files(path, group_column="patient").pairs
-    assert (pair.name, pair.case) == ("first", "P7")
+def test_a_csv_whose_names_try_to_get_out(tmp_path):
+    path = csv_of(tmp_path, "image,name\n../../x/a.png,\nb.png,/etc/../b\n")
+    assert [pair.name for pair in find_files(path).pairs] == ["etc/b", "x/a"]
 
 
-def test_absolute_and_upward_paths_are_the_users_own_but_names_stay_inside(tmp_path):
-    path = table(tmp_path, f"image,mask\n{tmp_path}/far/a.png,m.png\n../b.png,m.png\n")
-    layout = find_files(path)
-    names = [pair.name for pair in layout.pairs]
-    assert len(names) == 2
-    assert not any(name.startswith("/") or ".." in name for name in names)
-    assert {str(pair.image) for pair in layout.pairs} == {f"{tmp_path}/far/a.png", f"{tmp_path}/../b.png"}
+def test_a_csv_with_byte_order_mark_quotes_and_line_breaks(tmp_path):
+    path = csv_of(tmp_path, '\ufeffimage,mask\n"a,\n1.png","肾.png"\n')
+    (pair,) = find_files(path).pairs
+    assert (pair.name, pair.image.name, pair.mask.name) == ("a,\n1", "a,\n1.png", "肾.png")
 
 
-def test_a_csv_that_names_one_tile_twice_clashes(tmp_path):
-    layout = find_files(table(tmp_path, "image,mask\na.png,m.png\na.jpg,m.png\n"))
-    assert len(layout.pairs) == 1
-    assert [path.name for path in layout.clashes] == ["a.jpg"]
+def test_a_csv_group_column(tmp_path):
+    path = csv_of(tmp_path, "image,mask,slide\na.png,a_mask.png,s1\n")
+    assert find_files(path, group_column="slide").pairs[0].case == "s1"
+    with pytest.raises(InvalidInputError, match="has no column 'case', only image, mask, slide"):
+        find_files(path, group_column="case")
+
+
+def test_a_csv_with_a_tile_twice(tmp_path):
+    layout = find_files(csv_of(tmp_path, "image,mask\na.png,m1.png\na.png,m2.png\n"))
+    assert [pair.mask.name for pair in layout.pairs] == ["m1.png"]
+    assert [path.name for path in layout.clashes] == ["a.png"]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "has the columns none; a data set needs image and mask"),
-        ("picture,mask\na,b\n", "has the columns mask, picture; a data set needs image"),
-        ("image,mask\n", "a data set needs image and mask"),
+        ("", "has the columns none"),
+        ("image,mask\n", "has the columns none"),
+        ("picture;mask\na;b\n", "has the columns picture;mask; a data set needs image and mask"),
         ("image,mask\n,b.png\n", "line 2: the image column names no file"),
+        ("image,mask\n..,b.png\n", "names no file"),
         ("image,mask\na.png\n", "line 2: not as many cells as columns"),
-        ("image,mask\na.png,b.png,c\n", "line 2: not as many cells as columns"),
+        ("image,mask\na.png,b.png,c.png\n", "line 2: not as many cells"),
         ('image,mask\n"a.png,b.png\n', "not valid CSV"),
-        ("image,mask\0\na.png,b.png\n", "is no text"),
+        ("image,mask\na\0.png,b.png\n", "is no text"),
     ],
 )
-def test_tables_that_are_no_list_of_pairs(tmp_path, text, message):
+def test_a_hostile_csv(tmp_path, text, message):
     with pytest.raises(InvalidInputError, match=message):
-        find_files(table(tmp_path, text))
+        find_files(csv_of(tmp_path, text))
 
 
-def test_a_missing_group_column_lists_those_there_are(tmp_path):
-    path = table(tmp_path, "image,mask\na.png,b.png\n")
-    with pytest.raises(InvalidInputError, match="no column 'slide', only image, mask"):
-        find_files(path, group_column="slide")
+def test_a_csv_that_is_no_text(tmp_path):
+    put(tmp_path, "a.png")
+    with pytest.raises(InvalidInputError, match="is not UTF-8 text"):
+        find_files(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("spelling", ["{name}", "{name}.png"])
-def test_tiles_csv_beside_the_images_names_groups(tmp_path, spelling):
-    fill(tmp_path, "images/a.png", "images/b.c.png", "masks/a.png", "masks/b.c.png")
-    rows = "".join(f"{spelling.format(name=name)},{group}\n" for name, group in (("a", "S1"), ("b.c", "S2")))
-    table(tmp_path, "file,slide\n" + rows, name="tiles.csv")
-    assert [pair.case for pair in find_files(tmp_path, group_column="slide").pairs] == ["S1", "S2"]
+def test_groups_from_tiles_csv(tmp_path):
+    put(tmp_path, "images/a_img.png", "masks/a_mask.png", "images/b.v2.png", "masks/b.v2.png")
+    (tmp_path / "tiles.csv").write_text("file,slide\na_img.png,s1\nb.v2,s2\nc.png,s3\n")
+    assert {name: case for name, (_, _, case) in found(tmp_path, group_column="slide").items()} == {
+        "a": "s1",
+        "b.v2": "s2",
+    }
 
 
-def test_tiles_csv_must_have_every_tile_and_the_column(tmp_path):
-    fill(tmp_path, "images/a.png", "images/b.png")
-    table(tmp_path, "file,slide\na,S1\n", name="tiles.csv")
-    with pytest.raises(InvalidInputError, match="no line for 1 tiles, the first is 'b'"):
-        find_files(tmp_path, group_column="slide")
-    with pytest.raises(InvalidInputError, match=r"the column 'case'; it has file, slide"):
-        find_files(tmp_path, group_column="case")
-
-
-def test_a_group_column_needs_a_table(tmp_path):
-    fill(tmp_path, "images/a.png")
+def test_tiles_csv_that_does_not_fit(tmp_path):
+    put(tmp_path, "images/a.png", "masks/a.png", "images/b.png", "masks/b.png")
     with pytest.raises(MissingInputError, match=r"tiles\.csv' does not exist"):
         find_files(tmp_path, group_column="slide")
+    (tmp_path / "tiles.csv").write_text("file,case\na.png,s1\n")
+    with pytest.raises(InvalidInputError, match="needs a column file, name, image or tile and the column 'slide'"):
+        find_files(tmp_path, group_column="slide")
+    with pytest.raises(InvalidInputError, match="has no line for 1 tiles, the first is 'b'"):
+        find_files(tmp_path, group_column="case")

@@ -7,65 +7,58 @@ from glomseg.errors import InvalidInputError
 from glomseg.images import write_png
 
 
-def make(root, **masks):
-    for name, mask in masks.items():
-        write_png(root / "images" / f"{name}.png", np.zeros((*np.shape(mask), 3), np.uint8))
-        write_png(root / "masks" / f"{name}.png", np.array(mask, np.uint8))
-    return root
+def tile(root, name, mask):
+    mask = np.array(mask, np.uint8)
+    write_png(root / "images" / f"{name}.png", np.zeros((*mask.shape, 3), np.uint8))
+    write_png(root / "masks" / f"{name}.png", mask)
 
 
-def test_every_mask_is_counted(tmp_path):
-    make(tmp_path, A_1_1=[[0, 1, 1], [0, 0, 255]], A_1_2=[[0, 0]])
-    first, second = scan_masks(open_dataset(tmp_path))
-    assert first == TileStatistics(name="A_1_1", group="A_1", height=2, width=3, class_pixels=(3, 2), ignored_pixels=1)
-    assert second == TileStatistics(name="A_1_2", group="A_1", height=1, width=2, class_pixels=(2, 0), ignored_pixels=0)
-    assert (first.foreground_pixels, second.foreground_pixels) == (2, 0)
+def test_what_masks_hold(tmp_path):
+    tile(tmp_path, "s_1_a", [[0, 1, 1], [255, 0, 0]])
+    tile(tmp_path, "s_2_b", [[0], [0]])
+    reports = []
+    statistics = scan_masks(open_dataset(tmp_path), progress=lambda done, total, note="": reports.append((done, total)))
+    assert statistics == (
+        TileStatistics(name="s_1_a", group="s_1", height=2, width=3, class_pixels=(3, 2), ignored_pixels=1),
+        TileStatistics(name="s_2_b", group="s_2", height=2, width=1, class_pixels=(2, 0), ignored_pixels=0),
+    )
+    assert [item.foreground_pixels for item in statistics] == [2, 0]
+    assert reports == [(1, 2), (2, 2)]
 
 
-def test_values_are_mapped_to_classes(tmp_path):
-    make(tmp_path, a=[[0, 128, 255, 255]])
-    dataset = open_dataset(tmp_path, classes=["background", "x", "y"], mask_values=[0, 128, 255])
-    (item,) = scan_masks(dataset)
-    assert item.class_pixels == (1, 1, 2)
-    assert item.ignored_pixels == 0
+def test_mask_values_are_mapped(tmp_path):
+    tile(tmp_path, "s_1_a", [[0, 255, 255]])
+    (statistics,) = scan_masks(open_dataset(tmp_path, mask_values=[0, 255]))
+    assert (statistics.class_pixels, statistics.ignored_pixels) == ((1, 2), 0)
 
 
-def test_foreground_is_every_class_but_the_background(tmp_path):
-    (item,) = scan_masks(open_dataset(make(tmp_path, a=[[0, 1, 2, 2]]), classes=["background", "x", "y"]))
-    assert item.foreground_pixels == 3
-
-
-def test_masks_of_0_and_255_alone_are_refused_with_the_option_that_mends_it(tmp_path):
-    make(tmp_path, a=[[0, 255]], b=[[0, 0]])
-    with pytest.raises(InvalidInputError, match="hold only 0 and 255.*--mask-values 0,255"):
-        scan_masks(open_dataset(tmp_path))
-    assert sum(item.foreground_pixels for item in scan_masks(open_dataset(tmp_path, mask_values=[0, 255]))) == 1
-
-
-def test_one_tile_of_0_and_255_among_others_is_ignored_pixels(tmp_path):
-    make(tmp_path, a=[[0, 255]], b=[[0, 1]])
-    statistics = scan_masks(open_dataset(tmp_path))
-    assert [item.ignored_pixels for item in statistics] == [1, 0]
-    assert not holds_only_ignored(statistics)
-
-
-def test_masks_of_background_alone_are_not_mistaken_for_0_and_255(tmp_path):
-    assert not holds_only_ignored(scan_masks(open_dataset(make(tmp_path, a=[[0, 0]]))))
-
-
-def test_a_value_of_no_class_is_refused_by_file(tmp_path):
-    make(tmp_path, a=[[0, 7]])
-    with pytest.raises(InvalidInputError, match=r"a\.png' holds the values \[0, 7\]"):
+def test_255_taken_for_ignored_is_noticed(tmp_path):
+    tile(tmp_path, "s_1_a", [[0, 255]])
+    tile(tmp_path, "s_1_b", [[0, 0]])
+    with pytest.raises(InvalidInputError, match=r"only 0 and 255, and 255 means 'ignore'.*--mask-values 0,255"):
         scan_masks(open_dataset(tmp_path))
 
 
-def test_a_tile_without_a_mask_is_refused(tmp_path):
-    write_png(tmp_path / "a.png", np.zeros((2, 2, 3), np.uint8))
-    with pytest.raises(InvalidInputError, match="tile 'a' has no mask"):
+def test_values_of_no_class(tmp_path):
+    tile(tmp_path, "s_1_a", [[0, 7]])
+    with pytest.raises(InvalidInputError, match=r"s_1_a\.png' holds the values \[0, 7\]"):
+        scan_masks(open_dataset(tmp_path))
+
+
+def test_a_tile_without_a_mask(tmp_path):
+    tile(tmp_path, "s_1_a", [[0]])
+    (tmp_path / "masks" / "s_1_a.png").unlink()
+    with pytest.raises(InvalidInputError, match="tile 's_1_a' has no mask"):
         scan_masks(open_dataset(tmp_path, need_masks=False))
 
 
-def test_progress_counts_to_the_end(tiny_dataset):
-    seen = []
-    scan_masks(open_dataset(tiny_dataset), progress=lambda done, total, note="": seen.append((done, total)))
-    assert seen == [(number, 12) for number in range(1, 13)]
+def test_only_ignored():
+    def of(foreground, ignored):
+        return TileStatistics(
+            name="a", group="a", height=1, width=9, class_pixels=(1, foreground), ignored_pixels=ignored
+        )
+
+    assert holds_only_ignored([of(0, 3), of(0, 0)])
+    assert not holds_only_ignored([of(0, 3), of(1, 0)])
+    assert not holds_only_ignored([of(0, 0)])
+    assert not holds_only_ignored([])

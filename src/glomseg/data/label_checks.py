@@ -23,8 +23,9 @@ def check_labels(dataset: Dataset, surveys: Sequence[TileSurvey]) -> Iterator[Fi
     strange = [item for item in masks if item.unknown_values and not _is_lossy(item)]
     if strange:
         yield _unknown_values(dataset, masks, strange)
-    if dataset.mask_values is None and holds_only_ignored(statistics):
-        yield _zero_and_255(dataset, masks)
+    holding_255 = [item for item in masks if IGNORE_INDEX in dict(item.value_pixels)]
+    if holds_only_ignored(statistics) and holding_255:
+        yield _zero_and_255(dataset, holding_255)
     elif statistics and not any(item.foreground_pixels for item in statistics):
         if not strange:
             yield Finding(
@@ -44,15 +45,14 @@ def _is_lossy(mask: MaskSurvey) -> bool:
     return mask.header is not None and mask.header.file_format in LOSSY_FORMATS
 
 
-def _zero_and_255(dataset: Dataset, masks: Sequence[MaskSurvey]) -> Finding:
-    holding = [item.path for item in masks if (IGNORE_INDEX in dict(item.value_pixels))]
+def _zero_and_255(dataset: Dataset, holding: Sequence[MaskSurvey]) -> Finding:
     renamed = "" if len(dataset.classes) == 2 else " --classes background,glomerulus"
     return Finding(
         code="mask-0-255",
         severity="error",
         message="the masks hold only 0 and 255, and 255 means 'ignored': nothing is marked as "
         f"{', '.join(dataset.classes.names[1:])}",
-        files=relative_names(holding, dataset.root),
+        files=relative_names((item.path for item in holding), dataset.root),
         fix=f"--mask-values 0,255{renamed}",
     )
 

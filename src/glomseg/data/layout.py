@@ -228,11 +228,11 @@ def _from_csv(path: Path, *, group_column: str | None) -> Layout:
     pairs: dict[str, Pair] = {}
     clashes = []
     for number, row in enumerate(rows, start=2):
-        if not Path(row["image"]).name:
+        name = _name_of_row(row.get("name") or _without_suffix(row["image"]))
+        if not name or not row["image"]:
             raise InvalidInputError(f"{str(path)!r}, line {number}: the image column names no file")
         image = path.parent / row["image"]
         mask = path.parent / row["mask"] if row.get("mask") else None
-        name = _name_of_row(row.get("name") or str(Path(row["image"]).with_suffix("")))
         if name in pairs:
             clashes.append(image)
             continue

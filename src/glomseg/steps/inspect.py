@@ -275,7 +275,7 @@ def _small_pair(dataset: Dataset, sample: Sample, *, side_px: int) -> tuple[NDAr
         mask = np.zeros(image.shape[:2], np.uint8)
     else:
         image, mask = read_pair(dataset, sample)
-    height, width = mask.shape
+    height, width = image.shape[:2]
     ratio = min(1.0, side_px / max(height, width))
     height, width = max(1, round(height * ratio)), max(1, round(width * ratio))
     image = resize(image, height=height, width=width, interpolation="area")

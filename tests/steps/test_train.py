@@ -220,6 +220,15 @@ def test_a_batch_that_cannot_be_shared_evenly(tiny_dataset, tmp_path):
         )
 
 
+def test_a_leaking_split_is_said(tiny_dataset, tmp_path):
+    from glomseg.data.split import make_split
+
+    lines: list[str] = []
+    split = make_split(open_dataset(tiny_dataset), by="tile", val=0.5)
+    train(tiny_dataset, tmp_path / "run", "run.steps=1", split=split, message=lines.append)
+    assert any("groups have tiles in more than one part" in line for line in lines)
+
+
 def test_without_validation_tiles_the_last_model_is_kept(tiny_dataset, tmp_path):
     from glomseg.types import Split
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from glomseg.cli.console import progress_bar, say, say_warning
+from glomseg.cli.console import progress_bar, say
 from glomseg.cli.options import DatasetOptions, open_with
 from glomseg.errors import InvalidInputError
 
@@ -41,7 +41,8 @@ def train(
     set_
         Change a setting, for example --set run.steps=2000; repeat for more.
     split
-        Split file; the default is DATA/splits/split.json, and where there is none a split by group is drawn.
+        Split file, or a folder with train.txt and val.txt; the default is what lies in DATA/splits, and where
+        there is nothing a split by group is drawn.
     weights
         Start from these weights: a name from `glomseg models`, or a file.
     out
@@ -111,21 +112,25 @@ def _train(
         overrides = [*overrides, f"model.weights={_toml_text(weights)}"]
     settings = load_recipe(recipe, overrides)
     dataset = open_with(data, options)
-    if split is None and (data / "splits" / "split.json").is_file():
-        split = data / "splits" / "split.json"
-        say(f"using the split {split}")
-    chosen = None if split is None else read_split(split)
-    if chosen is not None and chosen.leaking_groups:
-        say_warning(f"{len(chosen.leaking_groups)} groups have tiles in more than one part: the figures will flatter")
+    split = split or _split_of(data)
+    if split is not None:
+        say(f"split: {split}")
     return train_model(
         dataset,
         settings,
         out=out or _run_name(data.resolve().name, settings.recipe),
-        split=chosen,
+        split=None if split is None else read_split(split),
         hardware=hardware,
         progress=progress_bar,
         message=say,
     )
+
+
+def _split_of(data: Path) -> Path | None:
+    """Return the split that lies in the data folder: glomseg's file, else lists as MMSegmentation has them."""
+    folder = data / "splits"
+    places = (folder / "split.json", folder / "train.txt")
+    return next((place if place.suffix == ".json" else folder for place in places if place.is_file()), None)
 
 
 def _run_name(data: str, recipe: str) -> Path:

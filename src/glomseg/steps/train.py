@@ -20,7 +20,7 @@ from glomseg.data.record import (
     read_dataset_record,
     write_dataset_record,
 )
-from glomseg.data.split import make_split, read_split, write_split
+from glomseg.data.split import PARTS, leaking_groups, make_split, read_split, write_split
 from glomseg.data.statistics import TileStatistics, scan_masks
 from glomseg.data.store import TileStore, free_memory_bytes
 from glomseg.devices import choose_device, choose_precision
@@ -126,6 +126,12 @@ def train_model(
     if split is None:
         split = make_split(dataset, seed=settings.run.seed, statistics=tuple(statistics.values()))
         message(f"no split given: {len(split.train)} tiles to train on, {len(split.val)} to validate, by group")
+    split = replace(split, leaking_groups=leaking_groups(dataset, {part: split.part(part) for part in PARTS}))
+    if split.leaking_groups:
+        message(
+            f"{len(split.leaking_groups)} groups have tiles in more than one part of the split: neighbouring tiles "
+            "leak, and the validation figures will flatter"
+        )
     settings = _resolve(settings, dataset, [statistics[name] for name in split.train], message=message)
     run = RunFolder(Path(out))
     with progress("hashing tiles", unit="tile") as bar:

@@ -1,10 +1,12 @@
 """Finding tiles that show the same picture: pixel by pixel, or changed by compression and light."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 # On 125 tiles of kidney and other tissue the best correlation of two different tiles was 0.17; copies at JPEG
 # quality 30, a fifth darker, at half the size or blurred by 2 pixels stayed above 0.77.
@@ -55,16 +57,14 @@ def similar_sets(thumbnails: Sequence[NDArray[np.uint8] | None]) -> list[list[in
         return []
     chosen = (thumbnails[index] for index in usable)
     table = np.stack([_descriptor(thumbnail) for thumbnail in chosen if thumbnail is not None])  # (N, h * w)
-    pairs = []
+    first, second = [], []
     for start in range(0, len(table), _CHUNK):
         block = table[start : start + _CHUNK] @ table[start:].T
-        rows, columns = np.nonzero(block >= SIMILARITY)
-        pairs += [
-            (usable[start + row], usable[start + column])
-            for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
-            if row < column
-        ]
-    return _joined(pairs)
+        rows, columns = np.nonzero(np.triu(block, k=1) >= SIMILARITY)
+        first.append(rows + start)
+        second.append(columns + start)
+    sets = _joined(np.concatenate(first), np.concatenate(second), n_nodes=len(table))
+    return [[usable[node] for node in nodes] for nodes in sets]
 
 
 def _descriptor(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -83,12 +83,11 @@ def _fine_structure(thumbnail: NDArray[np.uint8]) -> NDArray[np.float32]:
     return fine
 
 
-def _joined(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Return the connected sets that pairs form, each in order, by their first members."""
-    set_of: dict[int, set[int]] = {}
-    for first, second in pairs:
-        merged = set_of.get(first, {first}) | set_of.get(second, {second})
-        for member in merged:
-            set_of[member] = merged
-    distinct = {min(members): members for members in set_of.values()}
-    return [sorted(distinct[first]) for first in sorted(distinct)]
+def _joined(first: NDArray[np.int64], second: NDArray[np.int64], *, n_nodes: int) -> list[list[int]]:
+    """Return the connected sets of two or more that the pairs form, each in order, by their first members."""
+    graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(n_nodes, n_nodes))
+    _, labels = connected_components(graph, directed=False)
+    members: dict[int, list[int]] = {}
+    for node, label in enumerate(labels.tolist()):
+        members.setdefault(label, []).append(node)
+    return [nodes for nodes in members.values() if len(nodes) > 1]

@@ -186,13 +186,15 @@ def _copies_finding(
     what: str,
 ) -> Finding:
     names = [[surveys[index].sample.name for index in members] for members in sets]
-    shown = "; ".join(" = ".join(members) for members in names[:_N_SHOWN])
+    shown = "; ".join(
+        " = ".join(members[:_N_SHOWN]) + (" = ..." if len(members) > _N_SHOWN else "") for members in names[:_N_SHOWN]
+    )
     more = f"; and {len(names) - _N_SHOWN} more sets" if len(names) > _N_SHOWN else ""
     message = f"{counted(sum(map(len, names)), 'tile')} in {counted(len(names), 'set')} of {what}: {shown}{more}"
     contradicting = sum(_masks_differ([surveys[index] for index in members]) for members in sets)
     if contradicting and code == "duplicate-tiles":
         message += f". In {counted(contradicting, 'set')} the masks differ, so at most one can be right"
-    crossing = 0 if split is None else sum(_crosses(members, split) for members in names)
+    crossing = 0 if split is None else _n_crossing(names, split)
     if crossing:
         message += (
             f". {counted(crossing, 'set')} {'lies' if crossing == 1 else 'lie'} in more than one part of the split"
@@ -212,5 +214,6 @@ def _masks_differ(surveys: Sequence[TileSurvey]) -> bool:
     return len({item.mask.digest for item in surveys if item.mask is not None and item.mask.digest}) > 1
 
 
-def _crosses(names: Sequence[str], split: Split) -> bool:
-    return sum(any(name in split.part(part) for name in names) for part in PARTS) > 1
+def _n_crossing(sets: Sequence[Sequence[str]], split: Split) -> int:
+    part_of = {name: part for part in PARTS for name in split.part(part)}
+    return sum(len({part_of[name] for name in names if name in part_of}) > 1 for names in sets)

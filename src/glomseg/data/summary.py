@@ -1,5 +1,6 @@
 """The figures that describe a data set: how much of each class, in which groups, in objects of what size."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -118,15 +119,15 @@ def summarize_groups(surveys: Sequence[TileSurvey], statistics: Sequence[TileSta
     counts: dict[str, list[TileStatistics]] = {}
     for item in statistics:
         counts.setdefault(item.group, []).append(item)
-    names = [item.sample.group for item in surveys]
+    n_tiles = Counter(item.sample.group for item in surveys)
     return tuple(
         GroupSummary(
             group=group,
-            n_tiles=names.count(group),
+            n_tiles=n_tiles[group],
             n_tiles_with_foreground=sum(item.foreground_pixels > 0 for item in counts.get(group, ())),
             foreground_share=foreground_share(counts.get(group, ())),
         )
-        for group in sorted(set(names))
+        for group in sorted(n_tiles)
     )
 
 

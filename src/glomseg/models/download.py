@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import (
@@ -200,10 +201,7 @@ def _append(
             chunk = response.read1(min(_CHUNK_BYTES, end - done))
             if not chunk:
                 break
-            try:
-                file.write(chunk)
-            except OSError as error:
-                raise output_error(part, error) from error
+            _write(file, chunk, part=part)
             done += len(chunk)
             if progress is not None:
                 progress(done, max(done, total or n_bytes))
@@ -222,9 +220,19 @@ def _span(response: HTTPResponse) -> tuple[int, int | None]:
     return int(match[1]), None if match[2] == "*" else int(match[2])
 
 
-def _open_part(part: Path, mode: str) -> IO[bytes]:
+def _open_part(part: Path, mode: str) -> FileIO:
+    # Unbuffered: a full disk shows in the write, where it cannot be taken for a broken connection.
     try:
-        return open(part, mode)
+        return FileIO(part, mode)
+    except OSError as error:
+        raise output_error(part, error) from error
+
+
+def _write(file: FileIO, chunk: bytes, *, part: Path) -> None:
+    rest = memoryview(chunk)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
     except OSError as error:
         raise output_error(part, error) from error
 

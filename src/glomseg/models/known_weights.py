@@ -204,7 +204,7 @@ def find_weights(name_or_path: str | os.PathLike[str], *, progress: Progress | N
     path = Path(os.path.expanduser(text))  # noqa: PTH111  Path.expanduser raises for an unknown user
     if path.is_file():
         return path
-    if path.is_dir():
+    if text and path.is_dir():  # an empty path would be this folder
         raise InvalidInputError(f"{text!r} is a folder; give the file of weights in it (.pth or .safetensors)")
     raise MissingInputError(f"there is no file {text!r}, and no known weights of that name: {_suggestion(text)}")
 

@@ -68,10 +68,13 @@ def _unreadable(what: str, surveys: Sequence[ImageSurvey] | Sequence[MaskSurvey]
         faults = [(item.path, item.fault) for item in surveys if item.fault and item.fault.problem == problem]
         if faults:
             is_are = "is" if len(faults) == 1 else "are"
+            path, fault = faults[0]
+            # What a mask holds in place of indices is worth the reader's own words; the rest is said already.
+            first = fault.message if problem == "not-indices" else f"the first is {path.name!r}"
             yield Finding(
                 code=code,
                 severity="error",
-                message=f"{counted(len(faults), what)} {is_are} {meaning}; {faults[0][1].message}",
+                message=f"{counted(len(faults), what)} {is_are} {meaning}; {first}",
                 files=relative_names((path for path, _ in faults), root),
                 fix=fix,
             )

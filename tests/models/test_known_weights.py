@@ -159,7 +159,7 @@ class TestFetchedWeights:
         with pytest.raises(DownloadError, match="the server answers 404") as bad:
             fetch_weights("small")
         message = str(bad.value)
-        assert f"fetch {server.url} elsewhere and put it here as {str(cache / 'weights.pth')!r};" in message
+        assert f"fetch {server.url} elsewhere and put it on this one as {str(cache / 'weights.pth')!r};" in message
         assert f"its SHA-256 must begin with {weights.sha256_prefix}" in message
 
     def test_that_are_damaged_and_cannot_be_had_are_not_used(

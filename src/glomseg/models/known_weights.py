@@ -171,8 +171,8 @@ def fetch_weights(
     except DownloadError as error:
         damaged = " (the file that lies there now is damaged)" if path.exists() else ""
         raise DownloadError(
-            f"{error}. If this machine has no way to that server, fetch {weights.url} elsewhere and put it "
-            f"here as {str(path)!r}{damaged}; its SHA-256 must begin with {weights.sha256_prefix}"
+            f"{error}. If this machine has no way to that server, fetch {weights.url} elsewhere and put it on "
+            f"this one as {str(path)!r}{damaged}; its SHA-256 must begin with {weights.sha256_prefix}"
         ) from error
     return path
 

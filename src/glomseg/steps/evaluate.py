@@ -266,7 +266,9 @@ def _write_maps(folder: Path, predictor: Predictor, dataset: Dataset, names: Seq
     for sample in dataset.select(list(dict.fromkeys(names))):
         image, target, prediction = _predict(predictor, dataset, sample)
         stem = sample.name.replace("/", "_")[:MAX_NAME_LENGTH]
-        write_png(folder / f"{stem}_overlay.png", side_by_side(image, prediction, classes=dataset.classes))
+        titles = ("image", "prediction", "overlay")
+        picture = side_by_side(image, prediction, classes=dataset.classes, titles=titles)
+        write_png(folder / f"{stem}_overlay.png", picture)
         for class_index in range(1, len(dataset.classes)):
             picture = error_map(target=target, prediction=prediction, class_index=class_index, image=image)
             write_png(folder / f"{stem}_{dataset.classes.names[class_index]}_errors.png", picture)

@@ -24,7 +24,7 @@ def test_select_names_the_tile_that_is_not_there():
     sample = Sample(name="a", image_path=Path("a.png"), mask_path=None, group="g")
     dataset = Dataset(root=Path("data"), samples=(sample,), classes=GLOMERULUS)
     assert dataset.select(["a"]) == (sample,)
-    with pytest.raises(InvalidInputError, match="1 of 2 tiles .* 'b'"):
+    with pytest.raises(InvalidInputError, match=r"1 of 2 tiles .* 'b'"):
         dataset.select(["a", "b"])
 
 

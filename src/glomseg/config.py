@@ -134,6 +134,8 @@ class RunSettings(_Section):
     log_every: int = Field(default=20, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
     seed: int = Field(default=0, ge=0)
+    average_decay: float | None = Field(default=None, gt=0, lt=1)
+    """Keep the moving average of the weights with this decay, and validate and save that; None keeps none."""
     best_metric: Literal["mean_iou", "mean_dice", "mean_accuracy", "foreground_iou"] = "mean_iou"
     workers: int | None = Field(default=None, ge=0)
     """Processes that prepare windows; None chooses by the processor."""

@@ -15,7 +15,14 @@ _FORMAT = "glomseg checkpoint 1"
 
 
 def save_checkpoint(
-    run: RunFolder, *, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, best_score: float, keep: int
+    run: RunFolder,
+    *,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: nn.Module | None,
+    best_score: float,
+    keep: int,
 ) -> None:
     """Write the state after `step` steps, whole or not at all, and delete all but the newest `keep`.
 
@@ -27,6 +34,7 @@ def save_checkpoint(
         "best_score": best_score,
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
+        "average": None if average is None else average.state_dict(),
     }
     with atomic_path(run.checkpoint(step)) as temporary:
         torch.save(state, temporary)
@@ -35,7 +43,12 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
+    path: Path,
+    *,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: nn.Module | None,
+    device: torch.device,
 ) -> tuple[int, float]:
     """Restore model and optimizer in place; return the step and the best score so far.
 
@@ -50,10 +63,12 @@ def load_checkpoint(
             raise InvalidInputError(f"{str(path)!r} is not a glomseg training checkpoint")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
+        if average is not None:
+            average.load_state_dict(state["average"])
         return int(state["step"]), float(state["best_score"])
     except InvalidInputError:
         raise
-    except (pickle.UnpicklingError, RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
+    except (pickle.UnpicklingError, RuntimeError, KeyError, ValueError, TypeError, EOFError, OSError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidInputError(
             f"checkpoint {str(path)!r} is damaged or belongs to another model: {first_line}; "

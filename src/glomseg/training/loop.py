@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from glomseg.config import Settings
 from glomseg.errors import NonFiniteLossError
 from glomseg.progress import Progress
+from glomseg.training.averaging import WeightAverage
 from glomseg.training.losses import TrainingLoss
 from glomseg.training.schedule import learning_rate
 
@@ -25,6 +26,7 @@ class TrainState:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
+    average: WeightAverage | None = None
     step: int = 0
     best_score: float = -math.inf
 
@@ -82,6 +84,8 @@ def run_steps(
             state.optimizer.step()
             state.optimizer.zero_grad(set_to_none=True)
             state.step += 1
+            if state.average is not None:
+                state.average.update(state.model, step=state.step)
             losses += loss.detach()
             n_losses += 1
 

@@ -19,6 +19,7 @@ from glomseg.models.batchnorm import synchronize_batchnorm
 from glomseg.models.model_files import save_model
 from glomseg.progress import OnMessage, Progress
 from glomseg.runs import RunFolder, append_metrics, rewind_metrics
+from glomseg.training.averaging import WeightAverage
 from glomseg.training.checkpoint import load_checkpoint, save_checkpoint
 from glomseg.training.loop import TrainHooks, TrainState, run_steps
 from glomseg.types import ModelCard
@@ -65,7 +66,10 @@ def execute(fabric: Fabric, job: TrainJob, *, resume: bool, progress: Progress, 
     if rhythm.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model, optimizer = fabric.setup(network, make_optimizer(network, settings.optimizer))
-    state = TrainState(model=model, optimizer=optimizer)
+    decay = rhythm.average_decay
+    average = None if decay is None else WeightAverage(network, decay=decay)
+    state = TrainState(model=model, optimizer=optimizer, average=average)
+    result = network if average is None else average.network
     if resume:
         _restore(fabric, job, state, message=message)
     writer = SummaryWriter(job.run.tensorboard, purge_step=state.step) if fabric.is_global_zero else None
@@ -80,7 +84,7 @@ def execute(fabric: Fabric, job: TrainJob, *, resume: bool, progress: Progress, 
         ),
         workers=job.workers,
     )
-    recorder = _Recorder(fabric=fabric, job=job, network=network, writer=writer, started_s=time.monotonic())
+    recorder = _Recorder(fabric=fabric, job=job, network=result, writer=writer, started_s=time.monotonic())
     hooks = TrainHooks(log=recorder.log, validate=recorder.validate, save=recorder.save)
     try:
         finished = run_steps(fabric, state, batches, settings=settings, hooks=hooks, progress=progress)
@@ -88,7 +92,7 @@ def execute(fabric: Fabric, job: TrainJob, *, resume: bool, progress: Progress, 
         if writer is not None:
             writer.close()
     if finished and fabric.is_global_zero:
-        save_model(job.run.last_model, network, job.card)
+        save_model(job.run.last_model, result, job.card)
     return TrainOutcome(step=state.step, best_score=state.best_score, finished=finished)
 
 
@@ -123,6 +127,10 @@ def score_of(metrics: PixelMetrics, name: str) -> float:
     return value if value == value else -1.0
 
 
+def _averaged(state: TrainState) -> nn.Module | None:
+    return None if state.average is None else state.average.network
+
+
 def _restore(fabric: Fabric, job: TrainJob, state: TrainState, *, message: OnMessage) -> None:
     steps = job.run.checkpoint_steps()
     if not steps:
@@ -130,7 +138,11 @@ def _restore(fabric: Fabric, job: TrainJob, state: TrainState, *, message: OnMes
     else:
         path = job.run.checkpoint(steps[-1])
         state.step, state.best_score = load_checkpoint(
-            path, model=state.model, optimizer=state.optimizer, device=fabric.device
+            path,
+            model=state.model,
+            optimizer=state.optimizer,
+            average=_averaged(state),
+            device=fabric.device,
         )
         message(f"resuming after step {state.step} of {job.settings.run.steps}")
     if fabric.is_global_zero:
@@ -183,6 +195,7 @@ class _Recorder:
                 step=state.step,
                 model=state.model,
                 optimizer=state.optimizer,
+                average=_averaged(state),
                 best_score=state.best_score,
                 keep=self.job.settings.run.keep_checkpoints,
             )

@@ -120,7 +120,7 @@ def train_model(
     OutputError
         If `out` already holds a run or cannot be written.
     """
-    fabric = _launch(hardware or Hardware(), settings)
+    fabric, precision = _launch(hardware or Hardware(), settings)
     with progress("reading masks", unit="tile") as bar:
         statistics = {item.name: item for item in scan_masks(dataset, progress=bar)}
     if split is None:
@@ -141,9 +141,9 @@ def train_model(
         write_settings(run, settings)
         write_split(run.split, split)
         write_dataset_record(run.dataset, dataset, hashes)
-        write_json(run.manifest, describe_run(dataset, hashes, settings=settings, fabric=fabric))
+        write_json(run.manifest, describe_run(dataset, hashes, settings=settings, fabric=fabric, precision=precision))
     fabric.barrier()
-    return _run(fabric, run, resume=False, progress=progress, message=message)
+    return _run(fabric, run, precision=precision, resume=False, progress=progress, message=message)
 
 
 def resume_training(
@@ -163,11 +163,11 @@ def resume_training(
         If the tiles are no longer the ones the run was started on.
     """
     folder = open_run(run)
-    fabric = _launch(hardware or Hardware(), read_settings(folder))
+    fabric, precision = _launch(hardware or Hardware(), read_settings(folder))
     dataset, recorded = read_dataset_record(folder.dataset)
     with progress("checking tiles", unit="tile") as bar:
         check_unchanged(dataset, recorded, hash_tiles(dataset, progress=bar))
-    return _run(fabric, folder, resume=True, progress=progress, message=message)
+    return _run(fabric, folder, precision=precision, resume=True, progress=progress, message=message)
 
 
 def repeat_training(
@@ -194,7 +194,8 @@ def repeat_training(
     )
 
 
-def _launch(hardware: Hardware, settings: Settings) -> Fabric:
+def _launch(hardware: Hardware, settings: Settings) -> tuple[Fabric, str]:
+    """Start the processes of the run; return this one's Fabric and the precision."""
     n_processes = hardware.devices * hardware.nodes
     if n_processes < 1 or settings.run.batch_size % n_processes:
         raise InvalidInputError(
@@ -202,15 +203,16 @@ def _launch(hardware: Hardware, settings: Settings) -> Fabric:
             "change --devices, --nodes or --set run.batch_size=..."
         )
     device = choose_device(hardware.device)
+    precision = choose_precision(hardware.precision, device)
     fabric = Fabric(
         accelerator=device.type,
         devices=hardware.devices,
         num_nodes=hardware.nodes,
         strategy="ddp" if n_processes > 1 else "auto",
-        precision=choose_precision(hardware.precision, device),  # type: ignore[arg-type]
+        precision=precision,  # type: ignore[arg-type]
     )
     fabric.launch()
-    return fabric
+    return fabric, precision
 
 
 def _resolve(
@@ -236,7 +238,9 @@ def _resolve(
     return settings
 
 
-def _run(fabric: Fabric, run: RunFolder, *, resume: bool, progress: ProgressBars, message: OnMessage) -> TrainResult:
+def _run(
+    fabric: Fabric, run: RunFolder, *, precision: str, resume: bool, progress: ProgressBars, message: OnMessage
+) -> TrainResult:
     settings, split = read_settings(run), read_split(run.split)
     dataset, hashes = read_dataset_record(run.dataset)
     manifest = read_json(run.manifest, what="manifest")
@@ -265,6 +269,7 @@ def _run(fabric: Fabric, run: RunFolder, *, resume: bool, progress: ProgressBars
         windows=windows,
         validation=validation,
         workers=_workers(settings.run.workers),
+        precision=precision,
     )
     started_s = time.monotonic()
     with progress("training", unit="step") as bar:

@@ -54,7 +54,9 @@ def describe_model(
     )
 
 
-def describe_run(dataset: Dataset, hashes: Mapping[str, str], *, settings: Settings, fabric: Fabric) -> dict[str, Any]:
+def describe_run(
+    dataset: Dataset, hashes: Mapping[str, str], *, settings: Settings, fabric: Fabric, precision: str
+) -> dict[str, Any]:
     """Return the manifest of a run that starts now: versions, machine, seed and data."""
     packages = ("torch", "lightning-fabric", "numpy", "opencv-python-headless", "pillow")
     return {
@@ -69,7 +71,7 @@ def describe_run(dataset: Dataset, hashes: Mapping[str, str], *, settings: Setti
             "platform": platform.platform(),
             "device": str(fabric.device),
             "processes": fabric.world_size,
-            "precision": str(fabric._precision.precision),
+            "precision": precision,
             "threads": torch.get_num_threads(),
         },
         "seed": settings.run.seed,

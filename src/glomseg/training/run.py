@@ -39,6 +39,10 @@ class TrainJob:
         The stream of training windows.
     validation
         Validation tiles at their own resolution; may be empty.
+    workers
+        Processes that prepare windows.
+    precision
+        What the network computes in, in Fabric's words.
     """
 
     run: RunFolder
@@ -48,6 +52,7 @@ class TrainJob:
     windows: WindowDataset
     validation: TileStore
     workers: int
+    precision: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,9 +175,7 @@ class _Recorder:
     def validate(self, state: TrainState) -> None:
         if len(self.job.validation) == 0:
             return
-        predictor = Predictor(
-            self.network, self.job.card, device=str(self.fabric.device), precision=str(self.fabric._precision.precision)
-        )
+        predictor = Predictor(self.network, self.job.card, device=str(self.fabric.device), precision=self.job.precision)
         metrics = pixel_metrics(validate(self.fabric, predictor, self.job.validation))
         score = score_of(metrics, self.job.settings.run.best_metric)
         improved = score > state.best_score

@@ -1,0 +1,102 @@
+"""Fair timing: the cases take turns in one run, and what is reported is the ratio of their medians.
+
+A machine's speed drifts by tens of per cent over minutes; cases that take turns drift together, so their
+ratio stays what it is.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+Seconds = list[float]
+
+
+def measure(case: Callable[[], object]) -> float:
+    """Return the seconds that one call takes."""
+    start = time.perf_counter()
+    case()
+    return time.perf_counter() - start
+
+
+def take_turns(cases: Mapping[str, Callable[[], object]], *, n_rounds: int, n_warmup: int = 1) -> dict[str, Seconds]:
+    """Return the seconds of each case in each round; in every round each case is called once."""
+    seconds: dict[str, Seconds] = {name: [] for name in cases}
+    for number in range(-n_warmup, n_rounds):
+        for name, case in cases.items():
+            elapsed = measure(case)
+            if number >= 0:
+                seconds[name].append(elapsed)
+    return seconds
+
+
+def ratio(slow: Sequence[float], fast: Sequence[float]) -> str:
+    """Return how many times faster `fast` is, with the middle 90 % of the ratios round by round."""
+    low, high = np.percentile(np.divide(slow, fast), [5, 95])
+    return f"{statistics.median(slow) / statistics.median(fast):.2f} times ({low:.2f} to {high:.2f})"
+
+
+def spread(seconds: Sequence[float]) -> str:
+    """Return the median with the middle 90 %, in a fitting unit."""
+    values = [statistics.median(seconds), *np.percentile(seconds, [5, 95])]
+    factor, unit = (1, "s") if values[0] >= 1 else (1e3, "ms")
+    middle, low, high = (f"{value * factor:.3g}" for value in values)
+    return f"{middle} {unit} ({low} to {high})"
+
+
+def print_comparison(title: str, seconds: Mapping[str, Sequence[float]]) -> None:
+    """Print every case, and each later case's speed against the first one's."""
+    names = list(seconds)
+    print(f"\n{title}: median of {len(seconds[names[0]])} rounds (5 to 95 %)")
+    for name in names:
+        print(f"  {name:<44} {spread(seconds[name])}")
+    for name in names[1:]:
+        print(f"  ratio: {name} is {ratio(seconds[names[0]], seconds[name])} as fast as {names[0]}")
+
+
+def print_machine(*packages: str) -> None:
+    """Print what the figures were measured with."""
+    print(f"{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {platform.platform()}")
+    print(f"Python {platform.python_version()}, " + ", ".join(f"{name} {_version(name)}" for name in packages))
+
+
+def print_torch() -> None:
+    """Print how torch computes here."""
+    import torch
+
+    from glomseg.devices import choose_precision
+
+    precision = choose_precision("auto", torch.device("cpu"))
+    print(
+        f"torch: {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, "
+        f"precision chosen for the processor: {precision}"
+    )
+
+
+def parse_quick(description: str | None) -> bool:
+    """Return whether --quick was given."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="smaller and fewer: whether it runs, not how fast")
+    return bool(parser.parse_args().quick)
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

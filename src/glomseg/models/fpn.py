@@ -41,9 +41,6 @@ class SmallResNet(nn.Module):
             self.stages.append(nn.Sequential(*blocks))
             width = wanted
         init_conv_bn(self)
-        for module in self.modules():
-            if isinstance(module, BasicBlock):
-                nn.init.zeros_(module.last_norm.weight)  # each block starts as the identity
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return the features (B, channels, h, w) at strides 4, 8, 16 and 32 of images (B, 3, H, W)."""

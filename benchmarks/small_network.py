@@ -51,8 +51,8 @@ def _double(inside: int, out: int) -> nn.Sequential:
 CANDIDATES: dict[str, Callable[[], nn.Module]] = {
     "plain U-Net, strides 1 to 16": UNet,
     "fpn_resnet_small, strides 4 to 32": lambda: build_model("fpn_resnet_small", n_classes=2),
-    "the same, 1.5 times as wide at the fine strides": lambda: build_model(
-        "fpn_resnet_small", n_classes=2, channels=(48, 96, 160, 224)
+    "the same, narrower at the fine strides": lambda: build_model(
+        "fpn_resnet_small", n_classes=2, channels=(32, 64, 128, 256)
     ),
     "pspnet_r18": lambda: build_model("pspnet_r18", n_classes=2),
 }

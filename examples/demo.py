@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 SLIDES, TILES = 12, 10
-STEPS = 600
+STEPS = 900
 
 
 def run(*words: object) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from glomseg.data.crops import resize
 from glomseg.devices import autocast_dtype, choose_device, choose_precision
+from glomseg.inference.runtime import prepare_for_inference
 from glomseg.models.model_files import load_model
 from glomseg.runs import open_run
 from glomseg.types import ModelCard, Prediction
@@ -98,8 +99,10 @@ class Predictor:
 def load_predictor(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "auto") -> Predictor:
     """Return a predictor from a model file, or from a run folder, whose best model it takes."""
     model, card = load_model(model_path(path))
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Predictor(model, card, device=device, precision=precision)
+    chosen = choose_device(device)
+    precision = choose_precision(precision, chosen)
+    fast = prepare_for_inference(model, device=chosen, precision=precision)
+    return Predictor(fast, card, device=str(chosen), precision=precision)
 
 
 def model_path(path: str | os.PathLike[str]) -> Path:

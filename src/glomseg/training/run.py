@@ -17,6 +17,7 @@ from glomseg.metrics.evaluation import named_figures
 from glomseg.metrics.pixels import PixelCounts, PixelMetrics, count_pixels, pixel_metrics
 from glomseg.models.batchnorm import synchronize_batchnorm
 from glomseg.models.model_files import save_model
+from glomseg.models.winograd import use_winograd
 from glomseg.progress import OnMessage, Progress
 from glomseg.runs import RunFolder, append_metrics, rewind_metrics
 from glomseg.training.averaging import WeightAverage
@@ -70,6 +71,8 @@ def execute(fabric: Fabric, job: TrainJob, *, resume: bool, progress: Progress, 
     network = synchronize_batchnorm(job.network) if fabric.world_size > 1 else job.network
     if rhythm.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if fabric.device.type == "cpu" and job.precision == "32-true":
+        use_winograd(network)
     model, optimizer = fabric.setup(network, make_optimizer(network, settings.optimizer))
     decay = rhythm.average_decay
     average = None if decay is None else WeightAverage(network, decay=decay)

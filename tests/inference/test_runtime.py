@@ -1,0 +1,55 @@
+import pytest
+import torch
+from torch import nn
+
+from glomseg.inference.runtime import fold_batchnorm, prepare_for_inference
+from glomseg.models.build import ARCHITECTURES, build_model
+from glomseg.models.winograd import WinogradConv2d
+
+CPU = torch.device("cpu")
+
+
+def network(architecture):
+    torch.manual_seed(0)
+    built = build_model(architecture, n_classes=2).eval()
+    with torch.no_grad():
+        for module in built.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.3, 0.6)
+                module.bias.normal_(0, 0.1)
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.5, 2)
+    return built
+
+
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if "r101" not in name])
+def test_folding_leaves_no_normalisation_and_the_same_logits(architecture):
+    given = network(architecture).double()
+    entries = {name: value.clone() for name, value in given.state_dict().items()}
+    folded = fold_batchnorm(given)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    images = torch.randn(1, 3, 65, 47, dtype=torch.float64)
+    with torch.no_grad():
+        expected, found = given(images).main, folded(images).main
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12 * float(expected.abs().max()))
+    assert given.state_dict().keys() == entries.keys()  # the given network is as it was
+    assert all(torch.equal(value, entries[name]) for name, value in given.state_dict().items())
+
+
+@pytest.mark.parametrize("architecture", ["pspnet_r18", "fpn_resnet_small"])
+def test_the_prepared_network_gives_the_same_logits(architecture):
+    given = network(architecture)
+    prepared = prepare_for_inference(given, device=CPU, precision="32-true")
+    images = torch.randn(1, 3, 264, 280)
+    with torch.no_grad():
+        expected, found = given(images).main, prepared(images).main
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_fp32_on_a_processor_convolves_by_winograds_algorithm_and_bf16_does_not():
+    def n_fast(precision):
+        prepared = prepare_for_inference(network("pspnet_r18"), device=CPU, precision=precision)
+        return sum(isinstance(module, WinogradConv2d) for module in prepared.modules())
+
+    assert n_fast("32-true") > 0
+    assert n_fast("bf16-mixed") == 0

@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-SLIDES, TILES = 12, 10
-STEPS = 900
+SLIDES, TILES = 14, 12
+STEPS = 1200
 
 
 def run(*words: object) -> None:
@@ -31,7 +31,7 @@ def main(folder: Path) -> None:
     run("doctor")
     run("synth", data, "--slides", SLIDES, "--tiles", TILES)
     run("inspect", data, "--mpp", 1.0, "--out", folder / "inspection")
-    run("split", data, "--val", 0.17, "--test", 0.25, "--out", folder / "splits")
+    run("split", data, "--val", 0.15, "--test", 0.25, "--out", folder / "splits")
     split = folder / "splits" / "split.json"
     run("train", data, "--mpp", 1.0, "--split", split, "--out", model, "--set", f"run.steps={STEPS}")
     run("evaluate", model, data, "--mpp", 1.0, "--part", "test", "--out", folder / "evaluation")

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from glomseg.config import load_recipe
 from glomseg.data.dataset import open_dataset
 from glomseg.errors import InvalidInputError, MissingInputError, NonFiniteLossError, OutputError
+from glomseg.models.model_files import load_model
 from glomseg.runs import RunFolder, read_metrics
 from glomseg.steps.train import Hardware, repeat_training, resume_training, train_model
 
@@ -75,6 +76,9 @@ def test_a_run_leaves_everything_it_promises(tiny_dataset, tmp_path):
     rows = read_metrics(run)
     assert [row["step"] for row in rows if row["event"] == "train"] == list(range(1, 9))
     assert [row["step"] for row in rows if row["event"] == "val"] == [4, 8]
+    options = load_model(run.best_model)[1].options
+    assert options["base_channels"] == 8
+    assert options["contract_dilation"] is True  # a default: a later one must not change this model
     manifest = json.loads(run.manifest.read_text())
     assert manifest["finished"] is True
     assert manifest["versions"]["torch"] == torch.__version__

@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -61,6 +61,13 @@ def build_model(architecture: str, *, n_classes: int, **options: Any) -> Segment
             f"option {'.'.join(map(str, item['loc']))} = {item['input']!r}: {item['msg']}" for item in error.errors()
         )
         raise InvalidInputError(f"{architecture} cannot be built: {reasons}") from error
+
+
+def resolved_options(architecture: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options with the builder's defaults filled in, so that a later default changes no old model."""
+    parameters = inspect.signature(ARCHITECTURES[architecture]).parameters
+    defaults = {name: item.default for name, item in parameters.items() if item.default is not item.empty}
+    return {**defaults, **options}
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:

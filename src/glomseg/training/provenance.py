@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from glomseg._version import __version__
 from glomseg.config import Settings
 from glomseg.data.record import combined_hash
+from glomseg.models.build import resolved_options
 from glomseg.types import Dataset, ModelCard, Split
 
 
@@ -30,7 +31,7 @@ def describe_model(
     groups = {sample.name: sample.group for sample in dataset.samples}
     return ModelCard(
         architecture=settings.model.architecture,
-        options=settings.model.options,
+        options=resolved_options(settings.model.architecture, settings.model.options),
         classes=dataset.classes,
         scaling=settings.scaling.scaling(factor=settings.scaling.factor or 1.0),
         trained_on={

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from glomseg import load_recipe, open_dataset, read_split
+from glomseg.data.loader import WindowDataset
+from glomseg.data.store import TileStore
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 LESSON, CHINESE = DOCS / "lesson-1.md", DOCS / "lesson-1.zh-CN.md"
 
@@ -45,6 +49,22 @@ def follow(commands: list[str], folder: Path) -> dict[str, subprocess.CompletedP
     return results
 
 
+def n_windows_with_foreground(data: Path, *, recipe: str, n_windows: int) -> int:
+    settings, dataset = load_recipe(recipe), open_dataset(data, mpp=2.0)
+    samples = dataset.select(read_split(data / "splits/split.json").train)
+    windows = WindowDataset(
+        TileStore(dataset, samples, scaling=None, memory_bytes=2**30),
+        foreground=[True] * len(samples),
+        crop=settings.crop,
+        augment=settings.augment,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        seed=settings.run.seed,
+        fit_px=settings.scaling.fit_px,
+    )
+    return sum(bool((windows[number][1] == 1).any()) for number in range(n_windows))
+
+
 def check_what_the_lesson_says(folder: Path, results: dict[str, subprocess.CompletedProcess[str]]) -> None:
     named = [*files_in_table(LESSON), *paths_in_text(LESSON)]
     assert len(named) > 30
@@ -63,6 +83,7 @@ def check_what_the_lesson_says(folder: Path, results: dict[str, subprocess.Compl
     leaking = json.loads((folder / "tile-split/split.json").read_text(encoding="utf-8"))["leaking_groups"]
     assert len(leaking) == 8
     assert "8 of 10 groups" in results["glomseg split"].stderr
+    assert n_windows_with_foreground(folder / "kidney", recipe="homework", n_windows=400) == 118
 
     evaluation = json.loads((folder / "run/evaluation-test/evaluation.json").read_text(encoding="utf-8"))
     assert evaluation["part"] == "test"

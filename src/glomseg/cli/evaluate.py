@@ -15,7 +15,7 @@ def evaluate(
     *,
     part: str | None = None,
     split: Path | None = None,
-    out: Path | None = None,
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
     map_: Annotated[list[str] | None, Parameter(name="--map", negative="")] = None,
     worst: int = 4,
     device: str = "auto",
@@ -51,7 +51,7 @@ def evaluate(
     from glomseg.steps.evaluate import default_part, evaluate_model
 
     dataset = open_with(data, options)
-    part = part or default_part(model, split=split)
+    part = part or default_part(model, dataset, split=split)
     result = evaluate_model(
         model,
         dataset,
@@ -89,7 +89,7 @@ def evaluate(
     for note in result.notes:
         say_warning(note)
     for name, reason in result.failed.items():
-        say_warning(f"left out {name}: {reason}")
+        say_warning(f"left out {name!r}: {reason}")
     say(f"Written to {result.out}")
     return 1 if result.failed else 0
 

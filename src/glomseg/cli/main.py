@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from cyclopts import App, CycloptsError
 
@@ -28,6 +29,7 @@ app = App(
     help_epilogue="Every command explains itself with --help. With --debug an error shows its traceback.",
     version=__version__,
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # `main` tells of it
 )
 for _position, (_name, _help) in enumerate(COMMANDS):
     app.command(f"glomseg.cli.{_name}:{_name}", name=_name, help=_help, sort_key=_position)
@@ -38,6 +40,7 @@ EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 when all went well, 1 on an error, 2 on wrong usage."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    _survive_any_name()
     debug = "--debug" in tokens
     tokens = [token for token in tokens if token != "--debug"]
     try:
@@ -56,6 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"glomseg: {error}", file=sys.stderr)
         sys.exit(EXIT_ERROR)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _survive_any_name() -> None:
+    """Write what a terminal cannot show (a Chinese file name in ASCII, a name that is no UTF-8) as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

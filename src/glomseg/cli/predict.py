@@ -1,6 +1,9 @@
 """glomseg predict."""
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from glomseg.cli.console import progress_bar, say, say_warning, show_table
 
@@ -8,7 +11,7 @@ from glomseg.cli.console import progress_bar, say, say_warning, show_table
 def predict(
     model: str,
     *images: str,
-    out: Path = Path("predictions"),
+    out: Annotated[Path, Parameter(name=["--out", "-o"])] = Path("predictions"),
     mpp: float | None = None,
     opacity: float = 0.5,
     overlays: bool = True,
@@ -60,13 +63,15 @@ def predict(
     for item in result.images[:20]:
         areas = [piece.area_px if piece.area_um2 is None else round(piece.area_um2) for piece in item.components]
         largest = f"{max(areas):,}" if areas else "-"
-        rows.append([item.image.name, len(areas), largest, f"{100 * item.foreground_share:.2f} %"])
+        rows.append([item.mask.name, len(areas), largest, f"{100 * item.foreground_share:.2f} %"])
     if rows:
-        show_table("predictions", ["image", "objects", f"largest ({unit})", "foreground"], rows)
+        show_table("predictions", ["mask", "objects", f"largest ({unit})", "foreground"], rows)
     if len(result.images) > 20:
         say(f"... and {len(result.images) - 20} more images, in {result.out / 'components.csv'}")
     n_objects = sum(len(item.components) for item in result.images)
     say(f"{n_objects} objects on {len(result.images)} images. Written to {result.out}")
+    for note in result.notes:
+        say_warning(note)
     for path, reason in result.failed.items():
-        say_warning(f"left out {path}: {reason}")
+        say_warning(f"left out {str(path)!r}: {reason}")
     return 1 if result.failed else 0

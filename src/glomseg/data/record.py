@@ -27,8 +27,14 @@ def read_dataset_record(path: Path) -> tuple[Dataset, dict[str, str]]:
     record: Any = read_json(path, what="data set record")
     try:
         return _DATASET.validate_python(record["dataset"]), {str(k): str(v) for k, v in record["sha256"].items()}
-    except (ValidationError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInputError(f"data set record {str(path)!r} is damaged: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(item) for item in first["loc"])
+        raise InvalidInputError(f"data set record {str(path)!r} is damaged: {place}: {first['msg']}") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InvalidInputError(
+            f"data set record {str(path)!r} is damaged: it lacks the data set or the hashes of its tiles"
+        ) from error
 
 
 def hash_tiles(dataset: Dataset, *, progress: Progress | None = None) -> dict[str, str]:

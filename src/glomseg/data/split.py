@@ -207,7 +207,8 @@ def read_split(path: str | os.PathLike[str]) -> Split:
             split = _SPLIT.validate_python(values)
         except ValidationError as error:
             reason = error.errors()[0]
-            raise InvalidInputError(f"split file {str(path)!r} is damaged: {reason['loc']}: {reason['msg']}") from error
+            place = ".".join(str(item) for item in reason["loc"])
+            raise InvalidInputError(f"split file {str(path)!r} is damaged: {place}: {reason['msg']}") from error
     names = [name for part in PARTS for name in split.part(part)]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

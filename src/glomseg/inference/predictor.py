@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from glomseg.data.crops import resize
 from glomseg.devices import autocast_dtype, choose_device, choose_precision
+from glomseg.errors import InvalidInputError, MissingInputError
+from glomseg.images import MAX_PIXELS
 from glomseg.inference.runtime import prepare_for_inference
 from glomseg.models.model_files import load_model
 from glomseg.runs import open_run
@@ -58,8 +60,19 @@ class Predictor:
             Its micrometres per pixel, where known.
         keep_probabilities
             Also return the (C, H, W) float32 probabilities, as large as C float images.
+
+        Raises
+        ------
+        InvalidInputError
+            If the image is too large for the device, or at its mpp would become so; or if the network's
+            numbers overflow in the chosen precision.
         """
         logits = self.logits(image, mpp=mpp)
+        if not logits.isfinite().all():  # argmax would make background of it without a word
+            raise InvalidInputError(
+                f"the network gave NaN or infinite numbers in {self.precision}; "
+                + ("the model is damaged: train it again" if self.precision == "32-true" else "use --precision 32-true")
+            )
         mask = logits.argmax(dim=1)[0].to(torch.uint8).cpu().numpy()
         probabilities = logits.softmax(dim=1)[0].cpu().numpy() if keep_probabilities else None
         return Prediction(mask=mask, probabilities=probabilities, classes=self.card.classes, mpp=mpp)
@@ -68,8 +81,21 @@ class Predictor:
         """Return the (1, C, H, W) float32 logits at the image's own resolution."""
         height, width = image.shape[:2]
         size = self.card.scaling.working_size(height=height, width=width, mpp=mpp)
+        if size[0] * size[1] > MAX_PIXELS:
+            raise InvalidInputError(
+                f"an image of {width}x{height} pixels at {mpp} um per pixel would be worked on at {size[1]}x{size[0]}, "
+                "more than fits in memory; the micrometres per pixel are probably wrong: 0.25 is a 40x scan, 0.5 a 20x"
+            )
         working = resize(image, height=size[0], width=size[1], interpolation=self.card.scaling.interpolation)
-        return self.enlarged_logits(self.prepare([working]), image_size=(height, width))
+        try:
+            return self.enlarged_logits(self.prepare([working]), image_size=(height, width))
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise InvalidInputError(
+                f"an image of {width}x{height} pixels, worked on at {size[1]}x{size[0]}, does not fit into the memory "
+                f"of {str(self.device)!r}: cut it into smaller tiles, or use another --device"
+            ) from error
 
     def prepare(self, images: Sequence[Image]) -> Tensor:
         """Return equally large working images as one normalised (B, 3, h, w) float32 batch on the device."""
@@ -110,5 +136,37 @@ def model_path(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if path.is_dir():
         run = open_run(path)
-        return run.best_model if run.best_model.exists() else run.last_model
+        found = next((model for model in (run.best_model, run.last_model) if model.is_file()), None)
+        if found is None:
+            raise MissingInputError(
+                f"run folder {str(path)!r} holds no model yet ({run.best_model.name} or {run.last_model.name}); "
+                f"finish the training with `glomseg train --resume {path}`"
+            )
+        return found
     return path
+
+
+def scale_note(card: ModelCard, *, mpp: float | None) -> str:
+    """Return why images of this mpp may be seen at another scale than the model learnt, or ""."""
+    scaling = card.scaling
+    trained_mpp = card.trained_on.get("mpp")
+    if not isinstance(trained_mpp, (int, float)):
+        trained_mpp = None
+    if scaling.fit_px is not None or scaling.mpp is None:
+        return ""
+    if mpp is None and trained_mpp is not None:
+        return (
+            f"the micrometres per pixel of the images are not known, so they are taken at {scaling.factor:.3g} of "
+            f"their size, which is right only if they have {trained_mpp:g} um per pixel as in training: give --mpp"
+        )
+    if mpp is not None and trained_mpp is None and "train_images" in card.trained_on:
+        return (
+            f"the model learnt on tiles of unknown micrometres per pixel, at {scaling.factor:.3g} of their size; with "
+            f"--mpp {mpp:g} images are taken at {mpp / scaling.mpp:.3g} of theirs, which may be another scale"
+        )
+    return ""
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # The processor's allocator raises a plain RuntimeError.
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)

@@ -1,7 +1,6 @@
 """Measure how fast a model is on this machine."""
 
 import os
-import resource
 import statistics
 import sys
 import tempfile
@@ -11,15 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 
 from glomseg.data.crops import resize
 from glomseg.data.synthetic import draw_tile
+from glomseg.errors import InvalidInputError
 from glomseg.images import read_image, write_png
 from glomseg.inference.predictor import Predictor, load_predictor
 from glomseg.progress import ProgressBars, no_progress
 from glomseg.steps.predict import find_images
+
+N_DECODED = 8
+"""Images that are held decoded while the model alone is timed: more of them change nothing but the memory."""
+
+_MAX_SIZE_PX = 16_384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +90,8 @@ def benchmark_model(
 ) -> BenchmarkResult:
     """Time a model on images, taken in turn until `n_images` are done.
 
+    End to end all images take turns; the model alone is timed on the first `N_DECODED`.
+
     Parameters
     ----------
     model
@@ -102,11 +110,24 @@ def benchmark_model(
         As in `load_predictor`.
     progress
         Where to report.
+
+    Raises
+    ------
+    InvalidInputError
+        If a number makes no sense, or an image cannot be read.
+    MissingInputError
+        If a pattern fits nothing, or a folder has no image.
     """
+    if n_images < 1 or n_warmup < 0:
+        raise InvalidInputError(f"--n {n_images} and --warmup {n_warmup} must be at least 1 and 0")
+    if not 16 <= size_px <= _MAX_SIZE_PX:
+        raise InvalidInputError(f"--size {size_px} is not between 16 and {_MAX_SIZE_PX:,} pixels")
+    if mpp is not None and not 0 < mpp < 1000:
+        raise InvalidInputError(f"--mpp {mpp} is not a plausible number of micrometres per pixel")
     predictor = load_predictor(model, device=device, precision=precision)
     with tempfile.TemporaryDirectory(prefix="glomseg-benchmark-") as folder:
         paths = find_images(images) if images else [_synthetic_tile(Path(folder), size_px)]
-        decoded = [read_image(path) for path in paths[:8]]
+        decoded = [read_image(path) for path in paths[:N_DECODED]]
         with progress("timing the model", unit="image") as bar:
             model_times = []
             for number in range(n_warmup + n_images):
@@ -169,5 +190,9 @@ def _synchronize(device: torch.device) -> None:
 def _peak_memory_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # Windows has none
+
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS, kilobytes on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -3,7 +3,6 @@
 import os
 import platform
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +50,7 @@ def check_machine() -> list[Check]:
         _check_memory(),
         _check_openslide(),
         _check_cache(),
-        _check_disk(Path.cwd()),
+        _check_disk(),
     ]
 
 
@@ -62,12 +61,18 @@ def _check_gpu() -> Check:
         return Check(name="GPU", status="ok", found=f"{names}; computes in {choose_precision('auto', device)}")
     if torch.backends.mps.is_available():
         return Check(name="GPU", status="ok", found="Apple GPU (mps)")
+    if shutil.which("nvidia-smi"):
+        return Check(
+            name="GPU",
+            status="slow",
+            found="an NVIDIA driver is installed, but this PyTorch cannot use it",
+            remedy="install a CUDA build of PyTorch that fits the driver (pytorch.org, Get Started)",
+        )
     return Check(
         name="GPU",
         status="slow",
         found="none that PyTorch can use",
-        remedy="fine for the default recipe; PSPNet R50 takes seconds a step on a processor. "
-        "With an NVIDIA GPU install a CUDA build of PyTorch",
+        remedy="fine for the default recipe; PSPNet R50 takes seconds a step on a processor",
     )
 
 
@@ -79,7 +84,7 @@ def _check_processor() -> Check:
         name="processor",
         status="ok",
         found=f"{found}, no bf16 instructions: fp32 is used",
-        remedy="leave --precision at auto: bf16 would be emulated here and slower",
+        remedy="leave --precision at auto: bf16 would be emulated here, and slower",
     )
 
 
@@ -109,7 +114,7 @@ def _check_openslide() -> Check:
 def _check_cache() -> Check:
     folder = cache_folder()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if os.access(existing, os.W_OK):
+    if existing.is_dir() and os.access(existing, os.W_OK):
         return Check(name="cache", status="ok", found=str(folder))
     return Check(
         name="cache",
@@ -119,7 +124,13 @@ def _check_cache() -> Check:
     )
 
 
-def _check_disk(folder: Path) -> Check:
+def _check_disk() -> Check:
+    try:
+        folder = Path.cwd()
+    except OSError:
+        return Check(
+            name="disk", status="missing", found="the current folder has been deleted", remedy="cd to another folder"
+        )
     free = shutil.disk_usage(folder).free
     found = f"{free / 2**30:.1f} GB free in {folder}"
     if free >= _LITTLE_DISK_BYTES:
@@ -129,4 +140,4 @@ def _check_disk(folder: Path) -> Check:
 
 def is_healthy(checks: list[Check]) -> bool:
     """Return whether nothing is missing."""
-    return sys.version_info >= (3, 11) and all(check.status != "missing" for check in checks)
+    return all(check.status != "missing" for check in checks)

@@ -1,8 +1,8 @@
 """Evaluate a model on a part of a data set, and write down what it did well and where it failed."""
 
-import hashlib
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,21 @@ from glomseg.data.store import read_pair
 from glomseg.errors import GlomsegError, InvalidInputError
 from glomseg.export.pictures import error_map, side_by_side
 from glomseg.export.plots import save_confusion_matrix
-from glomseg.files import make_folder, write_csv, write_json
+from glomseg.files import make_folder, sha256_of, write_csv, write_json
 from glomseg.images import write_png
-from glomseg.inference.predictor import Predictor, load_predictor, model_path
+from glomseg.inference.predictor import Predictor, load_predictor, model_path, scale_note
+from glomseg.metrics.bootstrap import MIN_GROUPS
 from glomseg.metrics.evaluation import Evaluation, TileCounts, evaluate_counts, named_figures, named_intervals
-from glomseg.metrics.pixels import count_pixels, pixel_metrics
+from glomseg.metrics.pixels import PixelCounts, count_pixels, pixel_metrics
 from glomseg.progress import ProgressBars, no_progress
 from glomseg.runs import RunFolder
+from glomseg.steps.naming import file_stems
 from glomseg.types import Classes, Dataset, ModelCard, Sample
 
 PARTS = ("train", "val", "test", "all")
 
-MAX_NAME_LENGTH = 120
-"""Characters of a tile's name that are kept in the names of its pictures."""
+_HASH_DIGITS = 16
+"""How much of an image's SHA-256 a model card keeps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +83,7 @@ def evaluate_model(
     dataset
         Tiles with masks, of the model's classes.
     out
-        The folder to write to.
+        The folder to write to. Files of an earlier evaluation there are replaced; its other maps stay.
     part
         "train", "val" or "test" of the split, or "all" tiles of the data set.
     split
@@ -100,19 +102,27 @@ def evaluate_model(
     InvalidInputError
         If the classes differ from the model's, the part is empty, or no tile could be read.
     """
+    if n_worst < 0:
+        raise InvalidInputError(f"--worst {n_worst} is below zero; 0 draws no map but those asked for")
     predictor = load_predictor(model, device=device, precision=precision)
     classes = _check_classes(predictor.card, dataset)
-    samples = _samples(dataset, model_path(model), part=part, split=split)
+    samples, split = _samples(dataset, model_path(model), part=part, split=split)
     unknown = set(maps) - {sample.name for sample in samples}
     if unknown:
-        raise InvalidInputError(f"--map {sorted(unknown)[0]!r} is not a tile of the part {part!r}")
+        raise InvalidInputError(
+            f"--map {sorted(unknown)[0]!r} is not a tile of the part {part!r}; its tiles are called "
+            f"{samples[0].name!r} and so on"
+        )
+    out = make_folder(out)  # before hours of work, not after
 
     tiles: list[TileCounts] = []
+    image_hashes: dict[str, str] = {}
     failed: dict[str, str] = {}
     with progress("evaluating", unit="tile") as bar:
         for done, sample in enumerate(samples, start=1):
             try:
                 _, target, prediction = _predict(predictor, dataset, sample)
+                image_hashes[sample.name] = sha256_of(sample.image_path)[:_HASH_DIGITS]
             except GlomsegError as error:
                 failed[sample.name] = str(error)
             else:
@@ -125,11 +135,34 @@ def evaluate_model(
         )
 
     evaluation = evaluate_counts(tiles, classes)
-    notes = _notes(predictor.card, samples, evaluation)
-    out = make_folder(out)
-    _write_tables(out, evaluation, part=part, notes=notes, failed=failed, card=predictor.card)
+    notes = _notes(predictor.card, evaluation, image_hashes, mpp=dataset.mpp)
+    drawn = [name for name in dict.fromkeys([*maps, *_worst(tiles, n_worst)]) if name not in failed]
+    pictures = _write_maps(out / "maps", predictor, dataset, drawn)
     save_confusion_matrix(out / "confusion_matrix", evaluation.counts, classes)
-    _write_maps(out / "maps", predictor, dataset, [*maps, *_worst(tiles, n_worst)])
+    _write_tables(out, evaluation)
+    card = predictor.card
+    write_json(
+        out / "evaluation.json",
+        {
+            "glomseg": __version__,
+            "model": {
+                "file": model_path(model),
+                "architecture": card.architecture,
+                "scaling": asdict(card.scaling),
+                "provenance": card.provenance,
+            },
+            "data": dataset.root,
+            "mpp": dataset.mpp,
+            "part": part,
+            "split": split,
+            "device": str(predictor.device),
+            "precision": predictor.precision,
+            "notes": notes,
+            "failed": failed,
+            "maps": [f"maps/{picture.name}" for picture in pictures],
+            **_figures(evaluation),
+        },
+    )
     return EvaluationResult(evaluation=evaluation, part=part, notes=notes, failed=failed, out=out)
 
 
@@ -142,11 +175,14 @@ def _check_classes(card: ModelCard, dataset: Dataset) -> Classes:
     return card.classes
 
 
-def _samples(dataset: Dataset, model: Path, *, part: str, split: str | os.PathLike[str] | None) -> tuple[Sample, ...]:
+def _samples(
+    dataset: Dataset, model: Path, *, part: str, split: str | os.PathLike[str] | None
+) -> tuple[tuple[Sample, ...], Path | None]:
+    """Return the tiles of a part, and the split that says which these are."""
     if part not in PARTS:
         raise InvalidInputError(f"--part {part!r} is none of {', '.join(PARTS)}")
     if part == "all":
-        return dataset.samples
+        return dataset.samples, None
     if split is None:
         split = RunFolder(model.parent).split
         if not split.is_file():
@@ -154,10 +190,21 @@ def _samples(dataset: Dataset, model: Path, *, part: str, split: str | os.PathLi
                 f"--part {part} needs a split, and {str(model)!r} does not lie in a run folder that has one; "
                 "name it with --split, or evaluate all tiles with --part all"
             )
-    samples = dataset.select(read_split(split).part(part))
-    if not samples:
-        raise InvalidInputError(f"the part {part!r} of the split {str(split)!r} is empty")
-    return samples
+    names = read_split(split).part(part)
+    if not names:
+        raise InvalidInputError(
+            f"the part {part!r} of the split {str(split)!r} is empty; choose another --part, or make a split that has "
+            f"it with `glomseg split {dataset.root} --test 0.2`"
+        )
+    known = {sample.name for sample in dataset.samples}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise InvalidInputError(
+            f"{len(missing)} of the {len(names)} tiles of the part {part!r} of {str(split)!r} are not in "
+            f"{str(dataset.root)!r}, the first is {missing[0]!r}; the split was probably made for another data set: "
+            "evaluate all tiles with --part all, or name this one's split with --split"
+        )
+    return dataset.select(names), Path(split)
 
 
 def _predict(
@@ -167,58 +214,92 @@ def _predict(
     return image, target, predictor.predict(image, mpp=dataset.mpp).mask
 
 
-def _notes(card: ModelCard, samples: Sequence[Sample], evaluation: Evaluation) -> tuple[str, ...]:
+def _notes(
+    card: ModelCard, evaluation: Evaluation, image_hashes: Mapping[str, str], *, mpp: float | None
+) -> tuple[str, ...]:
+    """Return what a reader has to know to judge the figures, the most damaging first."""
     notes = []
-    hashes = {_image_hash(sample) for sample in samples}
-    trained = len(hashes & set(card.trained_on.get("train_images", ())))
-    chosen = len(hashes & set(card.trained_on.get("val_images", ())))
+    tiles = evaluation.tiles
+    was_trained, was_chosen = _listed(card, "train_images"), _listed(card, "val_images")
+    trained = {tile.name for tile in tiles if image_hashes[tile.name] in was_trained}
+    n_chosen = sum(image_hashes[tile.name] in was_chosen for tile in tiles)
+    if not was_trained:
+        notes.append(
+            "The model does not say which tiles it was trained on: if these are among them, the figures only say how "
+            "well it remembers."
+        )
     if trained:
         notes.append(
-            f"{trained} of the {len(samples)} tiles were trained on: these figures say how well the model "
+            f"{len(trained)} of the {len(tiles)} tiles were trained on: these figures say how well the model "
             "remembers, not how well it finds glomeruli elsewhere."
         )
-    if chosen:
+    if n_chosen:
         notes.append(
-            f"{chosen} of the {len(samples)} tiles chose the step at which the model was kept: "
+            f"{n_chosen} of the {len(tiles)} tiles chose the step at which the model was kept: "
             "the figures are somewhat too good. An untouched test part has no such advantage."
         )
-    known = set(card.trained_on.get("train_groups", ())) & set(evaluation.groups)
-    if known and not trained:
+    known = {tile.group for tile in tiles if tile.name not in trained} & _listed(card, "train_groups")
+    if known:
         notes.append(
-            f"{len(known)} of the {len(evaluation.groups)} groups also have tiles that were trained on "
-            f"({', '.join(sorted(known)[:3])}{', ...' if len(known) > 3 else ''}): neighbouring tiles leak."
+            f"{len(known)} of the {len(evaluation.groups)} groups have the names of groups that were trained on "
+            f"({', '.join(sorted(known)[:3])}{', ...' if len(known) > 3 else ''}): if they are the same slides, "
+            "neighbouring tiles leak and the figures flatter."
         )
+    if note := scale_note(card, mpp=mpp):
+        notes.append(f"{note[0].upper()}{note[1:]}.")
+    return (*notes, *_notes_on_groups(evaluation))
+
+
+def _listed(card: ModelCard, key: str) -> set[str]:
+    """Return the words of a list in the card, which is a stranger's file and may hold anything."""
+    value = card.trained_on.get(key)
+    return {str(item) for item in value} if isinstance(value, (list, tuple)) else set()
+
+
+def _notes_on_groups(evaluation: Evaluation) -> list[str]:
+    """Return for which figures the groups are too few to give an interval."""
     n_groups = len(evaluation.groups)
-    if n_groups < 6:
-        notes.append(
-            f"{n_groups} group{'s' if n_groups > 1 else ''} bear these figures: the intervals are far too narrow."
-        )
-    return tuple(notes)
+    if n_groups < MIN_GROUPS:
+        verb = "group bears" if n_groups == 1 else "groups bear"
+        return [f"{n_groups} {verb} these figures: the intervals are far too narrow."]
+    pairs = zip(evaluation.classes.names, evaluation.intervals.iou, strict=True)
+    return [
+        f"{interval.n_groups} of the {n_groups} groups bear on the IoU of {name}: its interval is far too narrow."
+        for name, interval in pairs
+        if 0 < interval.n_groups < MIN_GROUPS
+    ]
 
 
-def _image_hash(sample: Sample) -> str:
-    try:
-        with open(sample.image_path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    except OSError:  # reported as a failed tile already
-        return ""
-
-
-def _write_tables(
-    out: Path,
-    evaluation: Evaluation,
-    *,
-    part: str,
-    notes: Sequence[str],
-    failed: dict[str, str],
-    card: ModelCard,
-) -> None:
+def _figures(evaluation: Evaluation) -> dict[str, Any]:
     names = evaluation.classes.names
-    columns = ["pixel_accuracy", "mean_iou", *(f"iou {name}" for name in names), *(f"recall {name}" for name in names)]
+    return {
+        "classes": asdict(evaluation.classes),
+        "n_tiles": len(evaluation.tiles),
+        "n_groups": len(evaluation.groups),
+        "n_pixels": evaluation.counts.n_pixels,
+        "figures": named_figures(evaluation.metrics, names),
+        "interval_level": evaluation.intervals.mean_iou.level,
+        "intervals": named_intervals(evaluation.intervals, names),
+        "confusion_matrix": evaluation.counts.matrix,  # rows truth, columns prediction
+        "groups": {
+            name: {"figures": named_figures(pixel_metrics(counts), names), "confusion_matrix": counts.matrix}
+            for name, counts in sorted(evaluation.groups.items())
+        },
+        "tiles": {
+            tile.name: {"group": tile.group, "confusion_matrix": tile.counts.matrix} for tile in evaluation.tiles
+        },
+    }
 
-    def row(counts: Any) -> dict[str, Any]:
+
+def _write_tables(out: Path, evaluation: Evaluation) -> None:
+    names = evaluation.classes.names
+    columns = ["pixel_accuracy", "mean_iou"]
+    columns += [f"{figure} {name}" for figure in ("iou", "dice", "precision", "recall") for name in names]
+
+    def row(counts: PixelCounts) -> dict[str, Any]:
         metrics = pixel_metrics(counts)
-        values = [metrics.pixel_accuracy, metrics.mean_iou, *metrics.iou, *metrics.recall]
+        values = [metrics.pixel_accuracy, metrics.mean_iou]
+        values += [*metrics.iou, *metrics.dice, *metrics.precision, *metrics.recall]
         cells = {key: "" if value != value else round(value, 6) for key, value in zip(columns, values, strict=True)}
         return {"n_pixels": metrics.n_pixels, **cells}
 
@@ -227,7 +308,7 @@ def _write_tables(
         ({"tile": tile.name, "group": tile.group, **row(tile.counts)} for tile in evaluation.tiles),
         columns=["tile", "group", "n_pixels", *columns],
     )
-    n_tiles = {group: sum(tile.group == group for tile in evaluation.tiles) for group in evaluation.groups}
+    n_tiles = Counter(tile.group for tile in evaluation.tiles)
     write_csv(
         out / "groups.csv",
         (
@@ -235,23 +316,6 @@ def _write_tables(
             for group, counts in sorted(evaluation.groups.items())
         ),
         columns=["group", "n_tiles", "n_pixels", *columns],
-    )
-    write_json(
-        out / "evaluation.json",
-        {
-            "glomseg": __version__,
-            "part": part,
-            "n_tiles": len(evaluation.tiles),
-            "n_groups": len(evaluation.groups),
-            "notes": list(notes),
-            "failed": failed,
-            "classes": asdict(evaluation.classes),
-            "figures": named_figures(evaluation.metrics, names),
-            "interval_level": evaluation.intervals.mean_iou.level,
-            "intervals": named_intervals(evaluation.intervals, names),
-            "confusion_matrix": evaluation.counts.matrix,
-            "model": {"architecture": card.architecture, "provenance": card.provenance},
-        },
     )
 
 
@@ -262,22 +326,41 @@ def _worst(tiles: Sequence[TileCounts], n_worst: int) -> list[str]:
     return [tile.name for tile in sorted(tiles, key=n_wrong, reverse=True)[:n_worst] if n_wrong(tile)]
 
 
-def _write_maps(folder: Path, predictor: Predictor, dataset: Dataset, names: Sequence[str]) -> None:
-    for sample in dataset.select(list(dict.fromkeys(names))):
+def _write_maps(folder: Path, predictor: Predictor, dataset: Dataset, names: Sequence[str]) -> list[Path]:
+    """Draw the tiles of these names, and return the pictures."""
+    classes = predictor.card.classes
+    tiles = [sample.name for sample in dataset.samples]
+    stems = dict(zip(tiles, file_stems(tiles), strict=True))  # of all tiles, so that a tile's name is always the same
+    written = []
+    for sample in dataset.select(names):
         image, target, prediction = _predict(predictor, dataset, sample)
-        stem = sample.name.replace("/", "_")[:MAX_NAME_LENGTH]
-        titles = ("image", "prediction", "overlay")
-        picture = side_by_side(image, prediction, classes=dataset.classes, titles=titles)
-        write_png(folder / f"{stem}_overlay.png", picture)
-        for class_index in range(1, len(dataset.classes)):
-            picture = error_map(target=target, prediction=prediction, class_index=class_index, image=image)
-            write_png(folder / f"{stem}_{dataset.classes.names[class_index]}_errors.png", picture)
+        pictures = {
+            "overlay": side_by_side(image, prediction, classes=classes, titles=("image", "prediction", "overlay"))
+        }
+        for index, name in list(enumerate(file_stems(classes.names)))[1:]:
+            pictures[f"{name}_errors"] = error_map(target=target, prediction=prediction, class_index=index, image=image)
+        for kind, picture in pictures.items():
+            path = folder / f"{stems[sample.name]}_{kind}.png"
+            write_png(path, picture)
+            written.append(path)
+    return written
 
 
-def default_part(model: str | os.PathLike[str], *, split: str | os.PathLike[str] | None = None) -> str:
-    """Return the part that says most about a model: "test", else "val" of its split, else "all" tiles."""
-    split = RunFolder(model_path(Path(model)).parent).split if split is None else Path(split)
-    if not split.exists():
-        return "all"
-    parts = read_split(split)
+def default_part(
+    model: str | os.PathLike[str], dataset: Dataset, *, split: str | os.PathLike[str] | None = None
+) -> str:
+    """Return the part that says most about a model: "test", else "val" of its split, else "all" tiles.
+
+    A split in the model's run folder that names none of the data set's tiles is of another data set, of which
+    nothing was trained on: all tiles, then.
+    """
+    if split is None:
+        split = RunFolder(model_path(model).parent).split
+        if not split.is_file():
+            return "all"
+        parts = read_split(split)
+        if {sample.name for sample in dataset.samples}.isdisjoint((*parts.train, *parts.val, *parts.test)):
+            return "all"
+    else:
+        parts = read_split(split)
     return "test" if parts.test else "val" if parts.val else "all"

@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,14 @@ from glomseg.errors import GlomsegError, InvalidInputError, MissingInputError, O
 from glomseg.export.pictures import overlay
 from glomseg.files import make_folder, write_csv
 from glomseg.images import IMAGE_SUFFIXES, read_image, write_png
-from glomseg.inference.predictor import Predictor, load_predictor
+from glomseg.inference.predictor import Predictor, load_predictor, scale_note
 from glomseg.measure import COMPONENT_COLUMNS, Component, component_rows, connected_components
 from glomseg.progress import ProgressBars, no_progress
+from glomseg.steps.naming import file_stems
+from glomseg.types import Classes
+
+TABLE = "components.csv"
+"""The table of all components, in the output folder; masks beside it are of an earlier prediction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +44,15 @@ class PredictionResult:
         In the order of the input.
     failed
         Inputs that could not be predicted, with the reason.
+    notes
+        What a reader has to know to judge the predictions, in sentences.
     out
         The folder that everything was written to.
     """
 
     images: tuple[PredictedImage, ...]
     failed: dict[Path, str]
+    notes: tuple[str, ...]
     out: Path
 
 
@@ -64,7 +72,8 @@ def predict_images(
     """Predict images and write ``masks/<name>.png``, ``overlays/<name>.png`` and ``components.csv``.
 
     A mask holds class indices at the image's size, under the image's own name. A file that cannot be
-    read is reported and the rest goes on.
+    read is reported and the rest goes on. The table is written when all is done, or with what there is when
+    it is interrupted; its columns "image" and "mask" name the image as it was given and the mask's file.
 
     Parameters
     ----------
@@ -90,47 +99,56 @@ def predict_images(
     Raises
     ------
     MissingInputError
-        If an input does not exist or a pattern fits nothing.
+        If a pattern fits nothing, or a folder has no image.
+    InvalidInputError
+        If an option makes no sense.
+    OutputError
+        If a file cannot be written, or would replace one that is not of an earlier prediction.
     """
     if not 0 <= opacity <= 1:
         raise InvalidInputError(f"--opacity {opacity} is not between 0 and 1")
     if mpp is not None and not 0 < mpp < 1000:
         raise InvalidInputError(f"--mpp {mpp} is not a plausible number of micrometres per pixel")
+    if min_area_px < 0:
+        raise InvalidInputError(f"--min-area {min_area_px} is below zero; 0 keeps every component")
     paths = find_images(images)
     predictor = load_predictor(model, device=device, precision=precision)
+    classes = predictor.card.classes
     out = make_folder(out)
+    _refuse_foreign_files(out, paths)
     predicted: list[PredictedImage] = []
     failed: dict[Path, str] = {}
-    with progress("predicting", unit="image") as bar:
-        for done, (path, name) in enumerate(zip(paths, output_names(paths), strict=True), start=1):
-            try:
-                image = read_image(path)
-                mask, components = _predict(predictor, image, mpp=mpp, min_area_px=min_area_px)
-                mask_path, overlay_path = out / "masks" / f"{name}.png", out / "overlays" / f"{name}.png"
-                write_png(mask_path, mask)
-                if overlays:
-                    write_png(overlay_path, overlay(image, mask, classes=predictor.card.classes, opacity=opacity))
-            except OutputError:
-                raise  # a full disk stays full for the next image too
-            except GlomsegError as error:
-                failed[path] = str(error)
-            else:
-                predicted.append(
-                    PredictedImage(
-                        image=path,
-                        mask=mask_path,
-                        overlay=overlay_path if overlays else None,
-                        components=tuple(components),
-                        foreground_share=float(np.mean(mask > 0)),
+    try:
+        with progress("predicting", unit="image") as bar:
+            for done, (path, name) in enumerate(
+                zip(paths, file_stems(path.stem for path in paths), strict=True), start=1
+            ):
+                try:
+                    image = read_image(path)
+                    mask, components = _predict(predictor, image, mpp=mpp, min_area_px=min_area_px)
+                    mask_path, overlay_path = out / "masks" / f"{name}.png", out / "overlays" / f"{name}.png"
+                    if overlays:
+                        write_png(overlay_path, overlay(image, mask, classes=classes, opacity=opacity))
+                    write_png(mask_path, mask)
+                except OutputError:
+                    raise  # a full disk stays full for the next image too
+                except GlomsegError as error:
+                    failed[path] = str(error)
+                else:
+                    predicted.append(
+                        PredictedImage(
+                            image=path,
+                            mask=mask_path,
+                            overlay=overlay_path if overlays else None,
+                            components=tuple(components),
+                            foreground_share=float(np.mean(mask > 0)),
+                        )
                     )
-                )
-            bar(done, len(paths))
-    classes = predictor.card.classes
-    rows = [
-        row for item in predicted for row in component_rows(item.components, image=item.image.name, classes=classes)
-    ]
-    write_csv(out / "components.csv", rows, columns=COMPONENT_COLUMNS)
-    return PredictionResult(images=tuple(predicted), failed=failed, out=out)
+                bar(done, len(paths))
+    finally:
+        _write_table(out, predicted, classes=classes)
+    note = scale_note(predictor.card, mpp=mpp)
+    return PredictionResult(images=tuple(predicted), failed=failed, notes=(note,) if note else (), out=out)
 
 
 def _predict(
@@ -148,44 +166,71 @@ def _predict(
 
 
 def find_images(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """Return the image files that files, folders (not their subfolders) and patterns stand for, each once."""
-    found: dict[Path, None] = {}
+    """Return the image files that files, folders (not their subfolders) and patterns stand for, each once.
+
+    A file that was named but does not exist is returned too: whoever reads it says so, and the others go on.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no input, a pattern fits nothing, or a folder has no image.
+    InvalidInputError
+        If a folder cannot be read.
+    """
+    found: dict[str, Path] = {}
     for item in inputs:
-        for path in _expand(os.fspath(item)):
-            found[path] = None
+        try:
+            for path in _expand(os.fspath(item)):
+                found.setdefault(os.path.abspath(path), path)  # noqa: PTH100 (links stay what they are)
+        except (OSError, ValueError) as error:
+            if isinstance(error, GlomsegError):
+                raise
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InvalidInputError(f"{os.fspath(item)!r} cannot be read: {reason}") from error
     if not found:
         raise MissingInputError("no image was named; give files, folders or patterns such as tiles/*.png")
-    return list(found)
+    return list(found.values())
 
 
 def _expand(item: str) -> Iterator[Path]:
     path = Path(item)
     if path.is_dir():
-        files = sorted(
-            file
-            for file in path.iterdir()
-            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
-        )
+        files = sorted(file for file in path.iterdir() if _is_image(file))
         if not files:
             raise MissingInputError(f"folder {item!r} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
         yield from files
     elif path.exists() or not glob.has_magic(item):
-        yield path  # a missing file is reported as such when it is read, and the others go on
+        yield path
     else:
-        matches = sorted(Path(match) for match in glob.glob(item, recursive=True))
-        if not matches:
+        files = sorted(file for file in map(Path, glob.glob(item, recursive=True)) if file.is_file())
+        if not files:
             raise MissingInputError(f"the pattern {item!r} fits no file")
-        yield from (match for match in matches if match.is_file())
+        yield from files
 
 
-def output_names(paths: Iterable[Path]) -> list[str]:
-    """Return a file name without suffix for each path: its own, made unique where two share one."""
-    names: list[str] = []
-    taken: set[str] = set()
-    for path in paths:
-        name, number = path.stem, 2
-        while name.casefold() in taken:  # some file systems do not tell upper from lower case
-            name, number = f"{path.stem}_{number}", number + 1
-        taken.add(name.casefold())
-        names.append(name)
-    return names
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _refuse_foreign_files(out: Path, images: Sequence[Path]) -> None:
+    """Raise if predictions would replace somebody's masks (``--out DATA``, say) or the images themselves."""
+    folders = (out / "masks", out / "overlays")
+    for folder in folders:
+        if not (out / TABLE).exists() and folder.is_dir() and any(_is_image(file) for file in folder.iterdir()):
+            raise OutputError(
+                f"{str(folder)!r} holds files already, and no {TABLE} says that they are from an earlier prediction: "
+                "they may be your own masks. Choose another folder with --out"
+            )
+    written_to = {Path(os.path.realpath(folder)) for folder in folders}
+    inside = next((image for image in images if Path(os.path.realpath(image)).parent in written_to), None)
+    if inside is not None:
+        raise OutputError(f"image {str(inside)!r} lies where predictions would be written; choose another --out")
+
+
+def _write_table(out: Path, predicted: Sequence[PredictedImage], *, classes: Classes) -> None:
+    rows = (
+        {**row, "mask": item.mask.name}
+        for item in predicted
+        for row in component_rows(item.components, image=item.image, classes=classes)
+    )
+    write_csv(out / TABLE, rows, columns=("image", "mask", *COMPONENT_COLUMNS[1:]))

@@ -1,0 +1,89 @@
+"""From tiles' counts to figures by group and overall."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from glomseg.errors import InvalidInputError
+from glomseg.metrics.evaluation import TileCounts, evaluate_counts, named_figures, named_intervals
+from glomseg.metrics.pixels import PixelCounts, pixel_metrics
+from glomseg.types import GLOMERULUS, Classes
+
+
+def tile(name, group, matrix):
+    return TileCounts(name=name, group=group, counts=PixelCounts(matrix=np.array(matrix)))
+
+
+TILES = [
+    tile("a1", "a", [[90, 2], [4, 4]]),
+    tile("b1", "b", [[50, 0], [0, 50]]),
+    tile("a2", "a", [[100, 0], [0, 0]]),
+]
+
+
+def test_counts_add_up_by_group_and_overall():
+    evaluation = evaluate_counts(TILES, GLOMERULUS)
+    assert [item.name for item in evaluation.tiles] == ["a1", "b1", "a2"]
+    assert evaluation.groups["a"].matrix.tolist() == [[190, 2], [4, 4]]
+    assert evaluation.groups["b"].matrix.tolist() == [[50, 0], [0, 50]]
+    assert evaluation.counts.matrix.tolist() == [[240, 2], [4, 54]]
+    assert evaluation.metrics.iou == pytest.approx((240 / 246, 54 / 60))
+    assert evaluation.metrics.pixel_accuracy == pytest.approx(294 / 300)
+
+
+def test_intervals_are_of_groups_and_repeat():
+    evaluation = evaluate_counts(TILES, GLOMERULUS)
+    interval = evaluation.intervals.iou[1]
+    assert interval.n_groups == 2
+    assert (interval.low, interval.high) == pytest.approx((4 / 10, 1.0))  # either group alone
+    assert evaluate_counts(TILES, GLOMERULUS) == evaluation
+    assert evaluate_counts(TILES[:1], GLOMERULUS).intervals.iou[1].low == pytest.approx(0.4)
+
+
+def test_no_tile_is_an_error():
+    with pytest.raises(InvalidInputError, match="no tile to evaluate"):
+        evaluate_counts([], GLOMERULUS)
+
+
+def test_counts_of_other_classes_are_an_error():
+    three = Classes.of(("background", "glomerulus", "tubule"))
+    with pytest.raises(InvalidInputError, match="cannot be added"):
+        evaluate_counts(TILES, three)
+
+
+def test_figures_have_names_and_an_absent_class_nan():
+    three = Classes.of(("background", "glomerulus", "tubule"))
+    evaluation = evaluate_counts([tile("a", "a", [[8, 2, 0], [0, 6, 0], [0, 0, 0]])], three)
+    figures = named_figures(evaluation.metrics, three.names)
+    assert figures["iou"]["glomerulus"] == pytest.approx(6 / 8)
+    assert math.isnan(figures["iou"]["tubule"])
+    assert figures["mean_iou"] == pytest.approx((0.8 + 0.75) / 2)
+    intervals = named_intervals(evaluation.intervals, three.names)
+    assert intervals.keys() == figures.keys()
+    assert intervals["iou"].keys() == figures["iou"].keys()
+    assert intervals["iou"]["glomerulus"] == pytest.approx([0.75, 0.75])
+    assert all(math.isnan(bound) for bound in intervals["recall"]["tubule"])
+
+
+def test_names_must_be_as_many_as_figures():
+    with pytest.raises(ValueError, match="zip"):
+        named_figures(pixel_metrics(TILES[0].counts), ["background"])
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.lists(st.integers(0, 50), min_size=4, max_size=4)), min_size=1, max_size=8
+    )
+)
+def test_how_tiles_are_grouped_changes_no_overall_figure(drawn):
+    tiles = [tile(str(i), group, np.array(cells).reshape(2, 2)) for i, (group, cells) in enumerate(drawn)]
+    evaluation = evaluate_counts(tiles, GLOMERULUS)
+    total = sum(np.array(cells).reshape(2, 2) for _, cells in drawn)
+    assert evaluation.counts.matrix.tolist() == total.tolist()
+    regrouped = [tile(item.name, "all", item.counts.matrix) for item in tiles]
+    np.testing.assert_equal(evaluate_counts(regrouped, GLOMERULUS).metrics.iou, evaluation.metrics.iou)
+    assert list(evaluation.groups) == list(dict.fromkeys(group for group, _ in drawn))

@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small images, one process each: whether it runs")
     options = parser.parse_args()
     size_px, crop_px, batch_size = (128, 64, 2) if options.quick else (1024, 256, 8)
-    n_processes, n_times = (1, 1) if options.quick else (3, 2)
+    n_processes, n_times = (1, 1) if options.quick else (2, 2)
 
     print_machine("torch", "glomseg")
     print_torch()

@@ -11,7 +11,7 @@ References
 Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,8 @@ _MIN_CHANNELS = 128
 _MIN_PIXELS = 1024
 # The patches cover whole multiples of 4 pixels; more padding than this takes the gain away.
 _MAX_COVER = 1.6
+# What a block of patches may fill, so that it stays in the cache between the two passes of a transform.
+_CACHE_BYTES = 4 * 2**20
 _FLOATS = (torch.float32, torch.float64)
 
 _WEIGHT_TRANSFORM = (
@@ -116,18 +118,20 @@ class _WinogradFunction(torch.autograd.Function):
             for_images = _convolve(_to_patches(gradient, dilation=dilation), turned, like=gradient, dilation=dilation)
         if ctx.needs_input_grad[1]:
             products = patches.flatten(1, -2).transpose(1, 2) @ _gradient_to_patches(gradient, dilation=dilation)
-            transform = torch.tensor(_WEIGHT_TRANSFORM, dtype=weight.dtype)
-            squares = products.unflatten(0, (6, 6))  # (6, 6, I, O)
-            for_weight = torch.einsum("rp,sq,rsio->oipq", transform, transform, squares)
+            taps = _square_transform(weight.dtype).T @ products.flatten(1)  # (9, I O)
+            for_weight = taps.view(3, 3, weight.shape[1], weight.shape[0]).permute(3, 2, 0, 1)
         return for_images, for_weight, None
 
 
 def _transform_weight(weight: Tensor) -> Tensor:
     """Return the (36, I, O) transform of a weight (O, I, 3, 3)."""
-    transform = torch.tensor(_WEIGHT_TRANSFORM, dtype=weight.dtype)
-    square = torch.kron(transform, transform)  # (36, 9)
     taps = weight.permute(2, 3, 1, 0).reshape(9, -1)
-    return (square @ taps).view(36, weight.shape[1], weight.shape[0])
+    return (_square_transform(weight.dtype) @ taps).view(36, weight.shape[1], weight.shape[0])
+
+
+def _square_transform(dtype: torch.dtype) -> Tensor:
+    transform = torch.tensor(_WEIGHT_TRANSFORM, dtype=dtype)
+    return torch.kron(transform, transform)  # (36, 9)
 
 
 def _n_patches(height: int, width: int, *, dilation: int) -> tuple[int, int]:
@@ -142,16 +146,28 @@ def _to_patches(images: Tensor, *, dilation: int) -> Tensor:
     padded = F.pad(images.permute(0, 2, 3, 1), (0, 0, dilation, right, dilation, below))
     padded = padded.view(n_images, 4 * rows + 2, dilation, 4 * columns + 2, dilation, channels)
     patches = images.new_empty(6, 6, n_images, rows, dilation, columns, dilation, channels)
-    half = images.new_empty(6, dilation, 4 * columns + 2, dilation, channels)
-    # One row of patches at a time, so that what lies between the two passes stays in the cache.
-    for image in range(n_images):
-        for row in range(rows):
-            _transform_inputs(padded[image, 4 * row : 4 * row + 6].unbind(0), out=half.unbind(0))
-            _transform_inputs(
-                [half[:, :, start : start + 4 * columns - 3 : 4] for start in range(6)],
-                out=patches[:, :, image, row].unbind(1),
-            )
+    for some, first, last in _blocks(n_images, rows, padded[0, :6].nbytes):
+        block = padded[some]
+        values = [block[:, 4 * first + start : 4 * last + start - 3 : 4] for start in range(6)]
+        half = images.new_empty(6, *values[0].shape)
+        _transform_inputs(values, out=half.unbind(0))
+        _transform_inputs(
+            [half[..., start : start + 4 * columns - 3 : 4, :, :] for start in range(6)],
+            out=patches[:, :, some, first:last].unbind(1),
+        )
     return patches.flatten(0, 1)
+
+
+def _blocks(n_images: int, rows: int, n_bytes: int) -> Iterator[tuple[slice, int, int]]:
+    """Yield images, first row and last row (exclusive) of blocks of patches whose values stay in the cache.
+
+    `n_bytes` is the size of one image's row of patches.
+    """
+    rows_at_once = max(1, min(rows, _CACHE_BYTES // n_bytes))
+    images_at_once = max(1, min(n_images, _CACHE_BYTES // (n_bytes * rows)))
+    for image in range(0, n_images, images_at_once):
+        for row in range(0, rows, rows_at_once):
+            yield slice(image, image + images_at_once), row, min(row + rows_at_once, rows)
 
 
 def _convolve(patches: Tensor, transformed: Tensor, *, like: Tensor, dilation: int) -> Tensor:
@@ -162,11 +178,12 @@ def _convolve(patches: Tensor, transformed: Tensor, *, like: Tensor, dilation: i
     sums = torch.bmm(patches.flatten(1, -2), transformed)
     sums = sums.view(6, 6, n_images, rows, dilation, columns, dilation, n_outputs)
     out = like.new_empty(n_images, rows, 4, dilation, columns, 4, dilation, n_outputs)
-    half = like.new_empty(4, 6, dilation, columns, dilation, n_outputs)
-    for image in range(n_images):
-        for row in range(rows):
-            _transform_outputs(sums[:, :, image, row].unbind(0), out=half.unbind(0))
-            _transform_outputs(half.unbind(1), out=out[image, row].unbind(3))
+    for some, first, last in _blocks(n_images, rows, sums[:, :, 0, 0].nbytes):
+        values = sums[:, :, some, first:last]  # (6, 6, images, rows, d, columns, d, O)
+        half = like.new_empty(4, *values.shape[1:])
+        _transform_outputs(values.unbind(0), out=half.unbind(0))
+        block = out[some, first:last]  # (images, rows, 4, d, columns, 4, d, O)
+        _transform_outputs(half.unbind(1), out=block.permute(5, 2, 0, 1, 3, 4, 6, 7).unbind(0))
     whole = out.view(n_images, 4 * rows * dilation, 4 * columns * dilation, n_outputs)
     return whole[:, :height, :width].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
@@ -179,11 +196,11 @@ def _gradient_to_patches(gradient: Tensor, *, dilation: int) -> Tensor:
     padded = F.pad(gradient.permute(0, 2, 3, 1), (0, 0, 0, right, 0, below))
     padded = padded.view(n_images, rows, 4, dilation, columns, 4, dilation, n_outputs)
     patches = gradient.new_empty(6, 6, n_images, rows, dilation, columns, dilation, n_outputs)
-    half = gradient.new_empty(6, dilation, columns, 4, dilation, n_outputs)
-    for image in range(n_images):
-        for row in range(rows):
-            _transpose_outputs(padded[image, row].unbind(0), out=half.unbind(0))
-            _transpose_outputs(half.unbind(3), out=patches[:, :, image, row].unbind(1))
+    for some, first, last in _blocks(n_images, rows, patches[:, :, 0, 0].nbytes):
+        values = padded[some, first:last].unbind(2)  # four times (images, rows, d, columns, 4, d, O)
+        half = gradient.new_empty(6, *values[0].shape)
+        _transpose_outputs(values, out=half.unbind(0))
+        _transpose_outputs(half.unbind(5), out=patches[:, :, some, first:last].unbind(1))
     return patches.flatten(2, -2).flatten(0, 1)
 
 

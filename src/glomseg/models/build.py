@@ -43,13 +43,9 @@ def build_model(architecture: str, *, n_classes: int, **options: Any) -> Segment
     --------
     >>> model = build_model("pspnet_r18", n_classes=2, base_channels=16)
     """
-    if architecture not in ARCHITECTURES:
-        raise InvalidInputError(
-            f"there is no architecture {architecture!r}; {_did_you_mean(architecture, list(ARCHITECTURES))}"
-        )
+    builder = _builder(architecture)
     if isinstance(n_classes, bool) or not isinstance(n_classes, int) or not 2 <= n_classes <= 255:
         raise InvalidInputError(f"a model needs 2 to 255 classes, background included, not {n_classes!r}")
-    builder = ARCHITECTURES[architecture]
     known = [name for name in inspect.signature(builder).parameters if name != "n_classes"]
     for name in options:
         if name not in known:
@@ -65,9 +61,17 @@ def build_model(architecture: str, *, n_classes: int, **options: Any) -> Segment
 
 def resolved_options(architecture: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options with the builder's defaults filled in, so that a later default changes no old model."""
-    parameters = inspect.signature(ARCHITECTURES[architecture]).parameters
+    parameters = inspect.signature(_builder(architecture)).parameters
     defaults = {name: item.default for name, item in parameters.items() if item.default is not item.empty}
     return {**defaults, **options}
+
+
+def _builder(architecture: str) -> Callable[..., Segmentor]:
+    if architecture not in ARCHITECTURES:
+        raise InvalidInputError(
+            f"there is no architecture {architecture!r}; {_did_you_mean(architecture, list(ARCHITECTURES))}"
+        )
+    return ARCHITECTURES[architecture]
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:

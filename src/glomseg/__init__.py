@@ -6,7 +6,4 @@ and does not import torch.
 
 import lazy_loader
 
-from glomseg._version import __version__
-
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__all__ += ["__version__"]

@@ -21,7 +21,7 @@ def run(tmp_path, tiny_model, tiny_dataset, glomseg):
 def test_a_run_is_measured_on_its_test_part(run, tiny_dataset, glomseg):
     code, said, complained = glomseg("evaluate", run, tiny_dataset, *CPU)
     assert code == 0
-    assert "test: 2 tiles of 1 groups" in said
+    assert "test: 2 tiles of 1 group" in said
     for word in ("IoU", "Acc", "Dice", "precision", "recall", "glomerulus", "aAcc", "mIoU", "mAcc"):
         assert word in said
     assert f"Written to {run / 'evaluation-test'}" in said
@@ -40,7 +40,7 @@ def test_every_flag(run, tiny_model, tiny_dataset, tmp_path, glomseg):
     name = json.loads((run / "split.json").read_text())["val"][0]
     code, said, _ = glomseg("evaluate", tiny_model, tiny_dataset, *words, "--map", name)
     assert code == 0
-    assert "val: 4 tiles of 1 groups" in said
+    assert "val: 4 tiles of 1 group" in said
     written = json.loads((out / "evaluation.json").read_text())
     assert (written["part"], written["mpp"], list(written["groups"])) == ("val", 0.5, ["SITE"])
     assert sorted(path.name for path in (out / "maps").iterdir()) == [

@@ -48,7 +48,7 @@ def test_a_bad_file_is_named_at_the_end_and_the_code_is_1(tiny_model, tmp_path, 
     (tmp_path / "bad\n[red].png").write_text("I am text")
     code, said, complained = glomseg("predict", tiny_model, tmp_path, "--out", tmp_path / "out", *CPU)
     assert code == 1
-    assert "on 1 images" in said
+    assert "on 1 image." in said
     assert "note: left out '" in complained
     assert r"bad\n[red].png': image" in complained
     assert files_below(tmp_path / "out" / "masks") == ["good.png"]

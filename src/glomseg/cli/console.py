@@ -37,11 +37,16 @@ def say_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; columns after the first are aligned right."""
+def counted(number: int, noun: str) -> str:
+    """Return "1 tile", "2 tiles"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, n_left: int = 1) -> None:
+    """Print a table; the first `n_left` columns are aligned left (words), the others right (figures)."""
     table = Table(title=Text(title), title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
-        table.add_column(Text(column), justify="left" if index == 0 else "right", overflow="fold")
+        table.add_column(Text(column), justify="left" if index < n_left else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     console.print(table)

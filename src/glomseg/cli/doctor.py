@@ -21,7 +21,8 @@ def doctor(*, json: bool = False) -> int:
     if json:
         say_json([asdict(check) for check in checks])
     else:
-        show_table("this machine", ["", "", "found"], [[item.name, item.status, item.found] for item in checks])
+        rows = [[item.name, item.status, item.found] for item in checks]
+        show_table("this machine", ["check", "status", "found"], rows, n_left=3)
         for item in checks:
             if item.remedy:
                 say(f"{item.name}: {item.remedy}")

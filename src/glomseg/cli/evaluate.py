@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from glomseg.cli.console import progress_bar, say, say_warning, show_table
+from glomseg.cli.console import counted, progress_bar, say, say_warning, show_table
 from glomseg.cli.options import DatasetOptions, open_with
 
 
@@ -67,7 +67,7 @@ def evaluate(
     evaluation, names = result.evaluation, result.evaluation.classes.names
     metrics, intervals = evaluation.metrics, evaluation.intervals
     show_table(
-        f"{part}: {len(evaluation.tiles)} tiles of {len(evaluation.groups)} groups",
+        f"{part}: {counted(len(evaluation.tiles), 'tile')} of {counted(len(evaluation.groups), 'group')}",
         ["class", "IoU", "95 % interval", "Acc", "Dice", "precision", "recall"],
         [
             [

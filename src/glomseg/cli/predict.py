@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from glomseg.cli.console import progress_bar, say, say_warning, show_table
+from glomseg.cli.console import counted, progress_bar, say, say_warning, show_table
 
 
 def predict(
@@ -67,9 +67,9 @@ def predict(
     if rows:
         show_table("predictions", ["mask", "objects", f"largest ({unit})", "foreground"], rows)
     if len(result.images) > 20:
-        say(f"... and {len(result.images) - 20} more images, in {result.out / 'components.csv'}")
+        say(f"... and {counted(len(result.images) - 20, 'more image')}, in {result.out / 'components.csv'}")
     n_objects = sum(len(item.components) for item in result.images)
-    say(f"{n_objects} objects on {len(result.images)} images. Written to {result.out}")
+    say(f"{counted(n_objects, 'object')} on {counted(len(result.images), 'image')}. Written to {result.out}")
     for note in result.notes:
         say_warning(note)
     for path, reason in result.failed.items():

@@ -65,6 +65,23 @@ def test_a_broken_tile_is_left_out_and_the_code_is_1(tiny_model, tiny_dataset, t
     assert "note: left out 'SITE_S03_T01': mask" in complained
 
 
+def test_a_map_that_could_not_be_drawn_is_named_and_the_code_is_1(
+    tiny_model, tiny_dataset, tmp_path, glomseg, monkeypatch
+):
+    from glomseg.metrics.evaluation import evaluate_counts
+
+    def evaluate_and_break(*args, **kwargs):
+        (tiny_dataset / "images" / "SITE_S03_T01.png").write_bytes(b"")
+        return evaluate_counts(*args, **kwargs)
+
+    monkeypatch.setattr("glomseg.steps.evaluate.evaluate_counts", evaluate_and_break)
+    words = ["--out", tmp_path / "out", "--map", "SITE_S03_T01", "--worst", 0, *CPU]
+    code, said, complained = glomseg("evaluate", tiny_model, tiny_dataset, *words)
+    assert code == 1
+    assert "all: 12 tiles of 6 groups" in said
+    assert "note: no map of 'SITE_S03_T01': image" in complained
+
+
 def test_errors_are_1_and_one_line(run, tiny_model, tiny_dataset, tmp_path, glomseg):
     for words, reason in [
         ((tiny_model, tmp_path / "none"), "does not exist"),

@@ -37,11 +37,32 @@ def test_a_gpu_that_this_pytorch_cannot_use(monkeypatch):
 
 
 def test_gpus_are_named(monkeypatch):
+    monkeypatch.setattr(doctor, "_compute_on", lambda device: None)
     monkeypatch.setattr(doctor.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(doctor.torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(doctor.torch.cuda, "get_device_name", lambda index: f"GPU {index}")
     monkeypatch.setattr(doctor.torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
     assert found("GPU").found == "GPU 0, GPU 1; computes in bf16-mixed"
+
+
+def test_a_gpu_that_is_seen_but_does_not_compute_is_missing(monkeypatch):
+    def no_kernel(device):
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nlong advice")
+
+    monkeypatch.setattr(doctor, "_compute_on", no_kernel)
+    monkeypatch.setattr(doctor.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(doctor.torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(doctor.torch.cuda, "get_device_name", lambda index: "GPU 0")
+    check = found("GPU")
+    assert check.status == "missing"
+    assert check.found == (
+        "GPU 0; does not compute: CUDA error: no kernel image is available for execution on the device"
+    )
+    assert "--device cpu" in check.remedy
+
+
+def test_the_trial_runs_where_there_is_a_device():
+    doctor._compute_on(doctor.torch.device("cpu"))
 
 
 @pytest.mark.parametrize(("has_bf16", "words"), [(True, "bf16 native"), (False, "no bf16 instructions")])

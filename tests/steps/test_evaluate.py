@@ -17,12 +17,13 @@ from glomseg.data.store import read_pair
 from glomseg.errors import InvalidInputError, MissingInputError, OutputError
 from glomseg.files import sha256_of
 from glomseg.images import read_image, write_png
-from glomseg.inference.predictor import load_predictor
+from glomseg.inference.predictor import Predictor, load_predictor
+from glomseg.metrics.evaluation import evaluate_counts
 from glomseg.metrics.pixels import PixelCounts, count_pixels, pixel_metrics
 from glomseg.models.model_files import load_model, save_model
 from glomseg.runs import RunFolder
 from glomseg.steps.evaluate import default_part, evaluate_model
-from glomseg.types import Classes, Scaling, Split
+from glomseg.types import GLOMERULUS, Classes, Prediction, Scaling, Split
 
 CPU = {"device": "cpu", "precision": "32-true"}
 
@@ -87,12 +88,48 @@ def test_figures_are_those_of_the_counted_masks(dataset, tiny_model, tmp_path):
     assert written["interval_level"] == 0.95
     assert written["model"]["architecture"] == "pspnet_r18"
     assert written["model"]["file"] == str(tiny_model)
+    assert written["model"]["sha256"] == sha256_of(tiny_model)
     assert (written["part"], written["split"], written["data"]) == ("all", None, str(dataset.root))
     assert (written["device"], written["precision"], written["failed"]) == ("cpu", "32-true", {})
     assert np.sum([tile["confusion_matrix"] for tile in written["tiles"].values()], axis=0).tolist() == (
         expected.matrix.tolist()
     )
     assert written["classes"]["names"] == ["background", "glomerulus"]
+
+
+def test_a_known_prediction_gives_the_figures_worked_out_by_hand(tiny_model, tmp_path, monkeypatch):
+    truth = np.zeros((8, 8), np.uint8)
+    truth[:4, :4] = 1  # 16 pixels
+    ignored = truth.copy()
+    ignored[7] = 255
+    for name, mask in {"S_1_1": truth, "S_1_2": np.zeros_like(truth), "S_2_1": ignored}.items():
+        write_png(tmp_path / "data" / "images" / f"{name}.png", np.full((8, 8, 3), 200, np.uint8))
+        write_png(tmp_path / "data" / "masks" / f"{name}.png", mask)
+    found = np.zeros((8, 8), np.uint8)
+    found[2:6, :4] = 1  # the lower half of the object and 8 pixels below it
+    monkeypatch.setattr(
+        Predictor,
+        "predict",
+        lambda self, image, *, mpp=None: Prediction(mask=found, classes=GLOMERULUS, mpp=mpp),
+    )
+    dataset = open_dataset(tmp_path / "data", group_pattern="^(S_.)")
+    result = evaluate_model(tiny_model, dataset, out=tmp_path / "out", n_worst=1, **CPU)
+
+    matrices = [tile.counts.matrix.tolist() for tile in result.evaluation.tiles]
+    assert matrices == [[[40, 8], [8, 8]], [[48, 16], [0, 0]], [[32, 8], [8, 8]]]
+    assert result.evaluation.counts.matrix.tolist() == [[120, 32], [16, 16]]
+    first, empty, _ = table(tmp_path / "out" / "tiles.csv")
+    assert (first["iou glomerulus"], first["dice glomerulus"]) == ("0.333333", "0.5")  # 8 / 24, 16 / 32
+    assert (first["precision glomerulus"], first["recall glomerulus"]) == ("0.5", "0.5")
+    assert (first["pixel_accuracy"], first["iou background"]) == ("0.75", "0.714286")  # 48 / 64, 40 / 56
+    assert (empty["iou glomerulus"], empty["recall glomerulus"], empty["iou background"]) == ("0.0", "", "0.75")
+    groups = {row["group"]: row for row in table(tmp_path / "out" / "groups.csv")}
+    assert groups["S_1"]["iou glomerulus"] == "0.2"  # (8 + 0) / (24 + 16)
+    assert (groups["S_2"]["n_tiles"], groups["S_2"]["n_pixels"]) == ("1", "56")  # a row of 8 is ignored
+    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert written["figures"]["iou"]["glomerulus"] == pytest.approx(16 / 64)
+    assert written["groups"]["S_1"]["figures"]["recall"]["glomerulus"] == pytest.approx(0.5)
+    assert written["maps"][0] == "maps/S_1_1_overlay.png"  # 16 wrong of each; the first of equals
 
 
 def test_groups_have_a_table(dataset, tiny_model, tmp_path):
@@ -167,6 +204,49 @@ def test_a_tile_that_cannot_be_read_is_left_out_and_named(dataset, tiny_model, t
     assert len(table(tmp_path / "out" / "tiles.csv")) == 9
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["failed"] == result.failed
     assert not (tmp_path / "out" / "maps").exists()
+
+
+def test_a_truncated_image_is_left_out_and_named(dataset, tiny_model, tmp_path):
+    path = dataset.samples[4].image_path
+    path.write_bytes(path.read_bytes()[:-2000])
+    result = evaluate_model(tiny_model, dataset, out=tmp_path / "out", n_worst=12, **CPU)
+    assert list(result.failed) == [dataset.samples[4].name]
+    assert path.name in result.failed[dataset.samples[4].name]
+    assert len(result.evaluation.tiles) == 11
+
+
+def test_a_file_that_breaks_before_its_map_costs_the_map_only(dataset, tiny_model, tmp_path, monkeypatch):
+    fragile, sound = dataset.samples[0], dataset.samples[1]
+
+    def evaluate_and_break(*args, **kwargs):
+        fragile.image_path.write_bytes(b"")
+        return evaluate_counts(*args, **kwargs)
+
+    monkeypatch.setattr("glomseg.steps.evaluate.evaluate_counts", evaluate_and_break)
+    out = tmp_path / "out"
+    result = evaluate_model(tiny_model, dataset, out=out, maps=[fragile.name, sound.name], n_worst=0, **CPU)
+    assert (len(result.evaluation.tiles), result.failed) == (12, {})
+    assert list(result.undrawn) == [fragile.name]
+    assert "0 bytes" in result.undrawn[fragile.name]
+    written = json.loads((out / "evaluation.json").read_text())
+    assert written["undrawn"] == result.undrawn
+    assert [f"maps/{path.name}" for path in sorted((out / "maps").iterdir())] == sorted(written["maps"])
+    assert all(sound.name in name for name in written["maps"])
+    assert len(written["maps"]) == 2
+
+
+def test_markup_and_line_breaks_in_names_are_only_letters(tiny_model, tiny_dataset, tmp_path):
+    name = '[bold]S[red]\n1,"2"_1'
+    for folder in ("images", "masks"):
+        (tiny_dataset / folder / "SITE_S01_T01.png").rename(tiny_dataset / folder / f"{name}.png")
+    dataset = open_dataset(tiny_dataset)
+    out = tmp_path / "out"
+    evaluate_model(tiny_model, dataset, out=out, maps=[name], n_worst=0, **CPU)
+    assert name in [row["tile"] for row in table(out / "tiles.csv")]
+    written = json.loads((out / "evaluation.json").read_text())
+    assert name in written["tiles"]
+    assert len(written["maps"]) == 2
+    assert all((out / place).is_file() for place in written["maps"])
 
 
 def test_nothing_that_can_be_read_is_an_error(dataset, tiny_model, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from rich.progress import Task as ProgressTask
 from rich.table import Table
 from rich.text import Text
 
+from glomseg.files import json_text
 from glomseg.progress import Progress as ProgressCallback
 
 _IS_COPY = os.environ.get("LOCAL_RANK", "0") != "0"
@@ -33,8 +35,16 @@ def say_warning(line: str) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Print a value as JSON and nothing else, for programs."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print a value as JSON and nothing else, for programs; NaN becomes null.
+
+    Where the output cannot hold a letter (Chinese in an ASCII terminal) all such letters are JSON's escapes.
+    """
+    text = json_text(value, indent=2)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(json.loads(text), indent=2)
+    print(text)
 
 
 def counted(number: int, noun: str) -> str:

@@ -90,8 +90,10 @@ def evaluate(
         say_warning(note)
     for name, reason in result.failed.items():
         say_warning(f"left out {name!r}: {reason}")
+    for name, reason in result.undrawn.items():
+        say_warning(f"no map of {name!r}: {reason}")
     say(f"Written to {result.out}")
-    return 1 if result.failed else 0
+    return 1 if result.failed or result.undrawn else 0
 
 
 def _percent(value: float) -> str:

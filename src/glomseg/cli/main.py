@@ -1,5 +1,6 @@
 """The command line: one thin module a command, loaded only when it is called."""
 
+import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -45,13 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tokens = [token for token in tokens if token != "--debug"]
     try:
         result = app(tokens, exit_on_error=False, result_action="return_value")
+        sys.stdout.flush()  # here, not at exit, is told that nobody reads any more
     except CycloptsError:  # already printed
         sys.exit(EXIT_USAGE)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:  # `glomseg ... | head`
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to say goes nowhere
         sys.exit(EXIT_ERROR)
     except GlomsegError as error:
         if debug:

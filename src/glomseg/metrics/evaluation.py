@@ -56,6 +56,11 @@ def evaluate_counts(tiles: Sequence[TileCounts], classes: Classes, *, seed: int 
         As many as the counts have.
     seed
         Of the bootstrap.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no tile, or the counts are of another number of classes.
     """
     if not tiles:
         raise InvalidInputError("there is no tile to evaluate")

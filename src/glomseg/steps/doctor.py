@@ -58,6 +58,15 @@ def _check_gpu() -> Check:
     if torch.cuda.is_available():
         device = torch.device("cuda")
         names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+        try:
+            _compute_on(device)
+        except RuntimeError as error:  # seen by the driver, but of a kind this PyTorch has no kernels for, or full
+            return Check(
+                name="GPU",
+                status="missing",
+                found=f"{names}; does not compute: {str(error).partition(chr(10))[0]}",
+                remedy="install a build of PyTorch for this GPU (pytorch.org, Get Started), or give --device cpu",
+            )
         return Check(name="GPU", status="ok", found=f"{names}; computes in {choose_precision('auto', device)}")
     if torch.backends.mps.is_available():
         return Check(name="GPU", status="ok", found="Apple GPU (mps)")
@@ -74,6 +83,12 @@ def _check_gpu() -> Check:
         found="none that PyTorch can use",
         remedy="fine for the default recipe; PSPNet R50 takes seconds a step on a processor",
     )
+
+
+def _compute_on(device: torch.device) -> None:
+    """Raise RuntimeError if the device cannot compute the least that a network needs."""
+    images, weights = torch.ones(1, 1, 4, 4, device=device), torch.ones(1, 1, 3, 3, device=device)
+    torch.nn.functional.conv2d(images, weights).sum().item()
 
 
 def _check_processor() -> Check:

@@ -46,7 +46,9 @@ class EvaluationResult:
     notes
         What a reader has to know to judge the figures, in sentences.
     failed
-        Tiles that could not be read, with the reason.
+        Tiles that could not be read and are left out, with the reason.
+    undrawn
+        Tiles that were measured, but could not be read again for their maps, with the reason.
     out
         The folder that everything was written to.
     """
@@ -55,6 +57,7 @@ class EvaluationResult:
     part: str
     notes: tuple[str, ...]
     failed: dict[str, str]
+    undrawn: dict[str, str]
     out: Path
 
 
@@ -137,9 +140,9 @@ def evaluate_model(
     evaluation = evaluate_counts(tiles, classes)
     notes = _notes(predictor.card, evaluation, image_hashes, mpp=dataset.mpp)
     drawn = [name for name in dict.fromkeys([*maps, *_worst(tiles, n_worst)]) if name not in failed]
-    pictures = _write_maps(out / "maps", predictor, dataset, drawn)
-    save_confusion_matrix(out / "confusion_matrix", evaluation.counts, classes)
     _write_tables(out, evaluation)
+    save_confusion_matrix(out / "confusion_matrix", evaluation.counts, classes)
+    pictures, undrawn = _write_maps(out / "maps", predictor, dataset, drawn)
     card = predictor.card
     write_json(
         out / "evaluation.json",
@@ -147,6 +150,7 @@ def evaluate_model(
             "glomseg": __version__,
             "model": {
                 "file": model_path(model),
+                "sha256": sha256_of(model_path(model)),
                 "architecture": card.architecture,
                 "scaling": asdict(card.scaling),
                 "provenance": card.provenance,
@@ -159,11 +163,12 @@ def evaluate_model(
             "precision": predictor.precision,
             "notes": notes,
             "failed": failed,
+            "undrawn": undrawn,
             "maps": [f"maps/{picture.name}" for picture in pictures],
             **_figures(evaluation),
         },
     )
-    return EvaluationResult(evaluation=evaluation, part=part, notes=notes, failed=failed, out=out)
+    return EvaluationResult(evaluation=evaluation, part=part, notes=notes, failed=failed, undrawn=undrawn, out=out)
 
 
 def _check_classes(card: ModelCard, dataset: Dataset) -> Classes:
@@ -326,14 +331,25 @@ def _worst(tiles: Sequence[TileCounts], n_worst: int) -> list[str]:
     return [tile.name for tile in sorted(tiles, key=n_wrong, reverse=True)[:n_worst] if n_wrong(tile)]
 
 
-def _write_maps(folder: Path, predictor: Predictor, dataset: Dataset, names: Sequence[str]) -> list[Path]:
-    """Draw the tiles of these names, and return the pictures."""
+def _write_maps(
+    folder: Path, predictor: Predictor, dataset: Dataset, names: Sequence[str]
+) -> tuple[list[Path], dict[str, str]]:
+    """Draw the tiles of these names, and return the pictures, and why tiles have none.
+
+    Tiles are read and predicted once more, since keeping every tile until the worst are known could fill the
+    memory. A file that broke in between costs its map, not the figures.
+    """
     classes = predictor.card.classes
     tiles = [sample.name for sample in dataset.samples]
     stems = dict(zip(tiles, file_stems(tiles), strict=True))  # of all tiles, so that a tile's name is always the same
-    written = []
+    written: list[Path] = []
+    undrawn: dict[str, str] = {}
     for sample in dataset.select(names):
-        image, target, prediction = _predict(predictor, dataset, sample)
+        try:
+            image, target, prediction = _predict(predictor, dataset, sample)
+        except GlomsegError as error:
+            undrawn[sample.name] = str(error)
+            continue
         pictures = {
             "overlay": side_by_side(image, prediction, classes=classes, titles=("image", "prediction", "overlay"))
         }
@@ -343,7 +359,7 @@ def _write_maps(folder: Path, predictor: Predictor, dataset: Dataset, names: Seq
             path = folder / f"{stems[sample.name]}_{kind}.png"
             write_png(path, picture)
             written.append(path)
-    return written
+    return written, undrawn
 
 
 def default_part(

@@ -134,6 +134,15 @@ def test_a_reader_that_goes_away_is_no_traceback(words, unbuffered):
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("words", ["--version", "models --json", "models", "evaluate none none"])
+def test_closed_outputs_are_no_crash(words):
+    command = f"{sys.executable} -m glomseg {words} >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (1 if "none" in words else 0)
+    assert subprocess.run(["bash", "-c", f"{command} 2>&-"]).returncode == done.returncode
+
+
 def test_the_package_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "glomseg", "--version"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

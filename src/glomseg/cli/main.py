@@ -41,6 +41,7 @@ EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 when all went well, 1 on an error, 2 on wrong usage."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    _open_closed_streams()
     _survive_any_name()
     debug = "--debug" in tokens
     tokens = [token for token in tokens if token != "--debug"]
@@ -61,6 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"glomseg: {error}", file=sys.stderr)
         sys.exit(EXIT_ERROR)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _open_closed_streams() -> None:
+    """Give a program that was started without an output (a service, `>&-`) one that leads nowhere."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the end
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _survive_any_name() -> None:

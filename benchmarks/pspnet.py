@@ -2,7 +2,9 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,13 +12,14 @@ from torch import Tensor, nn
 from glomseg.config import load_recipe
 from glomseg.devices import autocast_dtype, choose_precision
 from glomseg.inference.runtime import prepare_for_inference
+from glomseg.memory import keep_freed_memory
 from glomseg.models.build import build_model
 from glomseg.models.heads import PSPHead
 from glomseg.models.segmentor import Segmentor
 from glomseg.models.winograd import use_winograd
 from glomseg.training.losses import TrainingLoss
 from glomseg.training.run import make_optimizer
-from timing import parse_quick, print_comparison, print_machine, print_torch, take_turns
+from timing import parse_quick, print_comparison, print_machine, print_torch, take_turns_apart
 
 CPU = torch.device("cpu")
 
@@ -58,6 +61,7 @@ def training_step(network: Segmentor, images: Tensor, masks: Tensor, *, fast: bo
     loss_of = TrainingLoss(settings.loss)
     dtype = None
     if fast:
+        keep_freed_memory()
         precision = choose_precision("auto", CPU)
         dtype = autocast_dtype(precision)
         network = network.to(memory_format=torch.channels_last)
@@ -83,6 +87,7 @@ def prediction(network: Segmentor, *, size_px: int, fast: bool) -> Callable[[], 
     images = torch.randn(1, 3, size_px, size_px, generator=torch.Generator().manual_seed(2))
     dtype = None
     if fast:
+        keep_freed_memory()
         precision = choose_precision("auto", CPU)
         dtype = autocast_dtype(precision)
         images = images.contiguous(memory_format=torch.channels_last)
@@ -97,30 +102,43 @@ def prediction(network: Segmentor, *, size_px: int, fast: bool) -> Callable[[], 
     return predict
 
 
+def build_step(*, crop_px: int, batch_size: int, fast: bool) -> Callable[[], float]:
+    """Return a training step on random pixels."""
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(batch_size, 3, crop_px, crop_px, generator=generator)
+    masks = torch.randint(0, 2, (batch_size, crop_px, crop_px), generator=generator)
+    network = network_with_statistics()
+    return training_step(network if fast else plain_form(network), images, masks, fast=fast)
+
+
+def build_prediction(*, size_px: int, fast: bool) -> Callable[[], np.ndarray]:
+    """Return the prediction of random pixels as an array, which a process can hand over."""
+    network = network_with_statistics()
+    predict = prediction(network if fast else plain_form(network), size_px=size_px, fast=fast)
+    return lambda: predict().numpy()
+
+
 def main(*, quick: bool) -> None:
     crop_px, batch_size, size_px = (64, 2, 128) if quick else (256, 8, 1024)
     n_rounds = 1 if quick else 3
-    network = network_with_statistics()
+    sides = {"plain fp32 eager, contiguous": False, "glomseg": True}
 
-    predictions = {
-        "plain fp32 eager, contiguous": prediction(plain_form(network), size_px=size_px, fast=False),
-        "glomseg": prediction(network, size_px=size_px, fast=True),
-    }
-    print_comparison(f"prediction of one {size_px} x {size_px} image", take_turns(predictions, n_rounds=n_rounds))
-    plain, fast = (predict() for predict in predictions.values())
+    seconds, logits = take_turns_apart(
+        {name: partial(build_prediction, size_px=size_px, fast=fast) for name, fast in sides.items()},
+        n_rounds=n_rounds,
+    )
+    print_comparison(f"prediction of one {size_px} x {size_px} image", seconds)
+    plain, fast = logits.values()
     print(
-        f"  logits differ by at most {float((plain - fast).abs().max() / plain.abs().max()):.1e} of the largest, "
+        f"  logits differ by at most {float(np.abs(plain - fast).max() / np.abs(plain).max()):.1e} of the largest, "
         f"the class of {int((plain.argmax(1) != fast.argmax(1)).sum())} of {size_px**2} pixels differs"
     )
-    del predictions, plain, fast
 
-    images = torch.randn(batch_size, 3, crop_px, crop_px)
-    masks = torch.randint(0, 2, (batch_size, crop_px, crop_px))
-    steps = {
-        "plain fp32 eager, contiguous": training_step(plain_form(network), images, masks, fast=False),
-        "glomseg": training_step(network, images, masks, fast=True),
-    }
-    print_comparison(f"training step, crop {crop_px}, batch {batch_size}", take_turns(steps, n_rounds=n_rounds))
+    seconds, _ = take_turns_apart(
+        {name: partial(build_step, crop_px=crop_px, batch_size=batch_size, fast=fast) for name, fast in sides.items()},
+        n_rounds=n_rounds,
+    )
+    print_comparison(f"training step, crop {crop_px}, batch {batch_size}", seconds)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,15 @@ ratio stays what it is.
 """
 
 import argparse
+import multiprocessing
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +37,54 @@ def take_turns(cases: Mapping[str, Callable[[], object]], *, n_rounds: int, n_wa
             if number >= 0:
                 seconds[name].append(elapsed)
     return seconds
+
+
+def take_turns_apart(
+    builders: Mapping[str, Callable[[], Callable[[], object]]], *, n_rounds: int, n_warmup: int = 1
+) -> tuple[dict[str, Seconds], dict[str, object]]:
+    """Like `take_turns`, each case in a process of its own, so that none works with what another has set up.
+
+    Parameters
+    ----------
+    builders
+        For each case a function (one that can be pickled) that builds it.
+    n_rounds, n_warmup
+        Calls that count, and calls before them that do not.
+
+    Returns
+    -------
+    seconds, results
+        Of the counted calls, and what the last call of each case gave.
+    """
+    context = multiprocessing.get_context("spawn")
+    sides = {}
+    for name, builder in builders.items():
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(builder, theirs), daemon=True)
+        process.start()
+        sides[name] = (process, ours)
+    seconds = take_turns(
+        {name: partial(_call, pipe) for name, (_, pipe) in sides.items()}, n_rounds=n_rounds, n_warmup=n_warmup
+    )
+    results = {}
+    for name, (process, pipe) in sides.items():
+        pipe.send("result")
+        results[name] = pipe.recv()
+        process.join()
+    return seconds, results
+
+
+def _call(pipe: Connection) -> None:
+    pipe.send("call")
+    pipe.recv()
+
+
+def _serve(builder: Callable[[], Callable[[], object]], pipe: Connection) -> None:
+    case, result = builder(), None
+    while pipe.recv() == "call":
+        result = case()
+        pipe.send("done")
+    pipe.send(result)
 
 
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> str:

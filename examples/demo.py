@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-SLIDES, TILES = 14, 12
+SLIDES, TILES = 24, 7
 STEPS = 1200
 
 
@@ -31,14 +31,22 @@ def main(folder: Path) -> None:
     run("doctor")
     run("synth", data, "--slides", SLIDES, "--tiles", TILES)
     run("inspect", data, "--mpp", 1.0, "--out", folder / "inspection")
-    run("split", data, "--val", 0.15, "--test", 0.25, "--out", folder / "splits")
+    run("split", data, "--val", 0.13, "--test", 0.25, "--out", folder / "splits")
     split = folder / "splits" / "split.json"
     run("train", data, "--mpp", 1.0, "--split", split, "--out", model, "--set", f"run.steps={STEPS}")
     run("evaluate", model, data, "--mpp", 1.0, "--part", "test", "--out", folder / "evaluation")
     test_tiles = json.loads(split.read_text())["test"]
-    images = [data / "images" / f"{name}.png" for name in test_tiles]
-    run("predict", model, *images, "--mpp", 1.0, "--out", folder / "predictions")
-    run("benchmark", model, "--mpp", 0.5)
+    slides = sorted({name.rpartition("_")[0] for name in test_tiles})
+    run(
+        "predict",
+        model,
+        *(data / "images" / f"{slide}_*.png" for slide in slides),
+        "--mpp",
+        1.0,
+        "--out",
+        folder / "predictions",
+    )
+    run("benchmark", model, data / "images", "--mpp", 1.0)
 
     figures = json.loads((folder / "evaluation" / "evaluation.json").read_text())
     iou, (low, high) = figures["figures"]["iou"]["glomerulus"], figures["intervals"]["iou"]["glomerulus"]

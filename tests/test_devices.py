@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from glomseg.devices import PRECISIONS, autocast_dtype, choose_device, choose_precision, cpu_has_native_bf16
+from glomseg import devices
+from glomseg.devices import (
+    PRECISIONS,
+    autocast_dtype,
+    choose_device,
+    choose_precision,
+    cpu_gains_by_bf16,
+    cpu_has_native_bf16,
+)
 from glomseg.errors import InvalidInputError
 
 
@@ -22,15 +30,37 @@ def test_a_gpu_that_is_not_there():
         choose_device("cuda")
 
 
-def test_bf16_is_taken_where_the_processor_has_it(monkeypatch):
-    cpu = torch.device("cpu")
-    for native, expected in ((True, "bf16-mixed"), (False, "32-true")):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda native=native: {"avx512_bf16": native})
+def test_a_gpu_beyond_the_last(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert choose_device("cuda:0") == torch.device("cuda:0")
+    with pytest.raises(InvalidInputError, match=r"'cuda:1': this PyTorch sees 1 CUDA GPU, the first is cuda:0"):
+        choose_device("cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("native", "seconds", "expected"),
+    [(True, 1.0, "bf16-mixed"), (True, 1.9, "32-true"), (False, 0.1, "32-true")],
+)
+def test_bf16_is_taken_where_the_processor_gains_by_it(monkeypatch, native, seconds, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native})
+    monkeypatch.setattr(devices, "_product_seconds", {torch.float32: 2.0, torch.bfloat16: seconds}.__getitem__)
+    cpu_gains_by_bf16.cache_clear()
+    try:
         assert cpu_has_native_bf16() is native
-        assert choose_precision("auto", cpu) == expected
-    assert choose_precision("16-mixed", cpu) == "16-mixed"
+        assert choose_precision("auto", torch.device("cpu")) == expected
+    finally:
+        cpu_gains_by_bf16.cache_clear()
+
+
+def test_a_precision_that_is_asked_for_is_taken():
+    assert choose_precision("16-mixed", torch.device("cpu")) == "16-mixed"
     with pytest.raises(InvalidInputError, match="is none of auto"):
-        choose_precision("64", cpu)
+        choose_precision("64", torch.device("cpu"))
+
+
+def test_the_trial_takes_time():
+    assert devices._product_seconds(torch.float32) > 0
 
 
 def test_every_precision_has_a_type():

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from glomseg.devices import choose_precision
 from glomseg.inference.predictor import Predictor
 from glomseg.inference.runtime import prepare_for_inference
+from glomseg.memory import keep_freed_memory
 from glomseg.models.build import build_model
 from glomseg.models.segmentor import Segmentor
 from glomseg.types import GLOMERULUS, ModelCard
@@ -62,6 +63,7 @@ if __name__ == "__main__":
     parser.add_argument("--what", choices=["predict", "train"], required=True)
     parser.add_argument("--times", type=int, required=True)
     options = parser.parse_args()
+    keep_freed_memory()  # as the command line does
     loaded = torch.load(options.folder / "inputs.pth", weights_only=True)
     side = predict if options.what == "predict" else train
     print(json.dumps(side(options.folder, loaded, n_times=options.times)))

@@ -25,6 +25,7 @@ from .export.plots import save_confusion_matrix as save_confusion_matrix
 from .images import read_image as read_image, read_mask as read_mask, write_png as write_png
 from .inference.predictor import Predictor as Predictor, load_predictor as load_predictor
 from .measure import Component as Component, connected_components as connected_components
+from .memory import keep_freed_memory as keep_freed_memory
 from .metrics.bootstrap import Interval as Interval, bootstrap_interval as bootstrap_interval
 from .metrics.evaluation import Evaluation as Evaluation, evaluate_counts as evaluate_counts
 from .metrics.pixels import (

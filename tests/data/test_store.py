@@ -7,7 +7,7 @@ import pytest
 
 from glomseg.data import store
 from glomseg.data.dataset import open_dataset
-from glomseg.data.store import TileStore, free_memory_bytes, read_pair
+from glomseg.data.store import TileStore, read_pair
 from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.images import read_image, read_mask_values, write_png
 from glomseg.types import Scaling
@@ -100,7 +100,3 @@ def test_a_broken_tile_is_named_when_the_store_is_filled(dataset):
     dataset.samples[4].image_path.unlink()
     with pytest.raises(MissingInputError, match="S03_T01"):
         TileStore(dataset, dataset.samples, scaling=None, memory_bytes=0)
-
-
-def test_free_memory_is_some():
-    assert 2**20 < free_memory_bytes() < 2**50

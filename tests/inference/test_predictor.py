@@ -159,7 +159,9 @@ def test_a_scale_that_may_differ_is_noted():
     assert "give --mpp" in note(None, mpp=0.5, **learnt)
     assert "0.25 of their size" in note(None, mpp=0.5, **learnt)
     assert note(0.5, mpp=0.5, **learnt) == ""
-    assert "taken at 0.5 of theirs" in note(1.0, mpp=None, **learnt)
+    unknown = Scaling(factor=0.5)
+    assert "taken at 0.5 of their size whatever their own 1" in note(1.0, mpp=None, scaling=unknown, **learnt)
+    assert note(None, mpp=None, scaling=unknown, **learnt) == ""
     assert note(1.0) == ""  # nothing is known of the training
     assert note(None, mpp="0.5", **learnt) == ""  # a strange card is no crash
     assert note(None, mpp=0.5, scaling=Scaling(fit_px=(512, 512))) == ""

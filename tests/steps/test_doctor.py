@@ -65,9 +65,9 @@ def test_the_trial_runs_where_there_is_a_device():
     doctor._compute_on(doctor.torch.device("cpu"))
 
 
-@pytest.mark.parametrize(("has_bf16", "words"), [(True, "bf16 native"), (False, "no bf16 instructions")])
+@pytest.mark.parametrize(("has_bf16", "words"), [(True, "bf16 is quicker"), (False, "bf16 is no quicker")])
 def test_bf16(monkeypatch, has_bf16, words):
-    monkeypatch.setattr(doctor, "cpu_has_native_bf16", lambda: has_bf16)
+    monkeypatch.setattr(doctor, "cpu_gains_by_bf16", lambda: has_bf16)
     assert words in found("processor").found
     assert ("--precision" in found("processor").remedy) is not has_bf16
 

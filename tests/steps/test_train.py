@@ -18,6 +18,7 @@ from glomseg.data.dataset import open_dataset
 from glomseg.errors import InvalidInputError, MissingInputError, NonFiniteLossError, OutputError
 from glomseg.models.model_files import load_model
 from glomseg.runs import RunFolder, read_metrics
+from glomseg.steps import train as steps_train
 from glomseg.steps.train import Hardware, repeat_training, resume_training, train_model
 
 TINY = [
@@ -87,6 +88,21 @@ def test_a_run_leaves_everything_it_promises(tiny_dataset, tmp_path):
     split = json.loads(run.split.read_text())
     groups = [{name[:8] for name in split[part]} for part in ("train", "val")]
     assert not groups[0] & groups[1]
+
+
+def test_tiles_of_unknown_mpp_give_a_model_without_a_working_mpp(tiny_dataset, tmp_path):
+    for mpp, working in ((None, None), (1.0, 2.0)):
+        out = tmp_path / str(mpp)
+        train_model(open_dataset(tiny_dataset, mpp=mpp), settings("run.steps=2"), out=out, hardware=CPU)
+        assert load_model(out / "best.safetensors")[1].scaling.mpp == working
+
+
+def test_a_resumed_run_computes_as_it_began(tiny_dataset, tmp_path, monkeypatch):
+    train(tiny_dataset, tmp_path / "run")
+    asked = []
+    monkeypatch.setattr(steps_train, "choose_precision", lambda precision, device: asked.append(precision) or precision)
+    resume_training(tmp_path / "run")
+    assert asked == ["32-true"]
 
 
 def test_the_loss_falls_on_an_easy_set(tiny_dataset, tmp_path):

@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError
 
 from glomseg._version import __version__
 from glomseg.errors import GlomsegError
+from glomseg.memory import keep_freed_memory
 
 # Name, one line of help, in the order in which a newcomer needs them. The modules are imported on use,
 # so `glomseg --help` stays instant.
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     _open_closed_streams()
     _survive_any_name()
+    keep_freed_memory()
     debug = "--debug" in tokens
     tokens = [token for token in tokens if token != "--debug"]
     try:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
 from glomseg.data.crops import resize, resize_mask
@@ -109,8 +108,3 @@ def read_pair(dataset: Dataset, sample: Sample) -> tuple[NDArray[np.uint8], NDAr
             "masks must have their image's size: export the mask again at full size"
         )
     return image, mask
-
-
-def free_memory_bytes() -> int:
-    """Return the memory that is free for use right now."""
-    return int(psutil.virtual_memory().available)

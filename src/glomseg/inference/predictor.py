@@ -148,21 +148,18 @@ def model_path(path: str | os.PathLike[str]) -> Path:
 
 def scale_note(card: ModelCard, *, mpp: float | None) -> str:
     """Return why images of this mpp may be seen at another scale than the model learnt, or ""."""
-    scaling = card.scaling
-    trained_mpp = card.trained_on.get("mpp")
-    if not isinstance(trained_mpp, (int, float)):
-        trained_mpp = None
-    if scaling.fit_px is not None or scaling.mpp is None:
+    scaling, trained_mpp = card.scaling, card.trained_on.get("mpp")
+    if scaling.fit_px is not None:
         return ""
-    if mpp is None and trained_mpp is not None:
+    if scaling.mpp is not None and mpp is None and isinstance(trained_mpp, (int, float)):
         return (
             f"the micrometres per pixel of the images are not known, so they are taken at {scaling.factor:.3g} of "
             f"their size, which is right only if they have {trained_mpp:g} um per pixel as in training: give --mpp"
         )
-    if mpp is not None and trained_mpp is None and "train_images" in card.trained_on:
+    if scaling.mpp is None and mpp is not None and "train_images" in card.trained_on:
         return (
-            f"the model learnt on tiles of unknown micrometres per pixel, at {scaling.factor:.3g} of their size; with "
-            f"--mpp {mpp:g} images are taken at {mpp / scaling.mpp:.3g} of theirs, which may be another scale"
+            f"the model learnt on tiles of unknown micrometres per pixel, so images are taken at {scaling.factor:.3g} "
+            f"of their size whatever their own {mpp:g}: objects should be as large in pixels as in the training tiles"
         )
     return ""
 

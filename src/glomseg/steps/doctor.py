@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from glomseg._version import __version__
-from glomseg.devices import choose_precision, cpu_has_native_bf16
+from glomseg.devices import choose_precision, cpu_gains_by_bf16
 from glomseg.models.known_weights import cache_folder
 
 _LITTLE_MEMORY_BYTES = 4 * 2**30
@@ -93,13 +93,13 @@ def _compute_on(device: torch.device) -> None:
 
 def _check_processor() -> Check:
     found = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
-    if cpu_has_native_bf16():
-        return Check(name="processor", status="ok", found=f"{found}, bf16 native: used by default")
+    if cpu_gains_by_bf16():
+        return Check(name="processor", status="ok", found=f"{found}, bf16 is quicker: used by default")
     return Check(
         name="processor",
         status="ok",
-        found=f"{found}, no bf16 instructions: fp32 is used",
-        remedy="leave --precision at auto: bf16 would be emulated here, and slower",
+        found=f"{found}, bf16 is no quicker: fp32 is used",
+        remedy="leave --precision at auto: bf16 would be slower here",
     )
 
 

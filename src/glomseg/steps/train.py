@@ -22,11 +22,12 @@ from glomseg.data.record import (
 )
 from glomseg.data.split import PARTS, leaking_groups, make_split, read_split, write_split
 from glomseg.data.statistics import TileStatistics, scan_masks
-from glomseg.data.store import TileStore, free_memory_bytes
+from glomseg.data.store import TileStore
 from glomseg.devices import choose_device, choose_precision
 from glomseg.errors import InvalidInputError
 from glomseg.export.plots import save_training_curves
 from glomseg.files import read_json, write_json
+from glomseg.memory import free_memory_bytes
 from glomseg.models.build import build_model
 from glomseg.models.starting_weights import load_starting_weights
 from glomseg.progress import OnMessage, ProgressBars, no_progress
@@ -163,7 +164,11 @@ def resume_training(
         If the tiles are no longer the ones the run was started on.
     """
     folder = open_run(run)
-    fabric, precision = _launch(hardware or Hardware(), read_settings(folder))
+    hardware = hardware or Hardware()
+    if hardware.precision == "auto":  # what the run began with, so that it ends with the same weights
+        manifest = read_json(folder.manifest, what="manifest")
+        hardware = replace(hardware, precision=manifest["machine"]["precision"])
+    fabric, precision = _launch(hardware, read_settings(folder))
     dataset, recorded = read_dataset_record(folder.dataset)
     with progress("checking tiles", unit="tile") as bar:
         check_unchanged(dataset, recorded, hash_tiles(dataset, progress=bar))
@@ -227,6 +232,8 @@ def _resolve(
             f"({', '.join(dataset.classes.names)})"
         )
     scaling = settings.scaling
+    if dataset.mpp is None:  # a model that learnt on tiles of unknown mpp has no working mpp, only a factor
+        scaling = scaling.model_copy(update={"mpp": None})
     if scaling.fit_px is None and scaling.factor is None:
         if scaling.mpp is not None and dataset.mpp is not None:
             factor = min(1.0, dataset.mpp / scaling.mpp)
@@ -234,8 +241,8 @@ def _resolve(
         else:
             factor, reason = choose_factor(dataset, statistics, seed=settings.run.seed)
             message(reason)
-        settings = settings.model_copy(update={"scaling": scaling.model_copy(update={"factor": factor})})
-    return settings
+        scaling = scaling.model_copy(update={"factor": factor})
+    return settings.model_copy(update={"scaling": scaling})
 
 
 def _run(

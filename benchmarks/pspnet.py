@@ -14,7 +14,7 @@ from glomseg.devices import autocast_dtype, choose_precision
 from glomseg.inference.runtime import prepare_for_inference
 from glomseg.memory import keep_freed_memory
 from glomseg.models.build import build_model
-from glomseg.models.heads import PSPHead
+from glomseg.models.heads.psp import PSPHead
 from glomseg.models.segmentor import Segmentor
 from glomseg.models.winograd import use_winograd
 from glomseg.training.losses import TrainingLoss

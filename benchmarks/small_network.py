@@ -41,7 +41,7 @@ class UNet(nn.Module):
         for level in reversed(range(len(self.up))):
             x = F.interpolate(self.reduce[level](x), scale_factor=2, mode="bilinear", align_corners=False)
             x = self.up[level](torch.cat([features[level], x], dim=1))
-        return Logits(main=self.classify(x), auxiliary=None)
+        return Logits(main=self.classify(x))
 
 
 def _double(inside: int, out: int) -> nn.Sequential:

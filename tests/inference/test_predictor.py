@@ -22,7 +22,7 @@ class Redness(nn.Module):
     def forward(self, images):
         self.saw = images
         red = images[:, :1, ::2, ::2]
-        return Logits(main=torch.cat([-red, red], dim=1), auxiliary=None)
+        return Logits(main=torch.cat([-red, red], dim=1))
 
 
 def predictor(card=CARD, *, model=None):
@@ -101,7 +101,7 @@ class Broken(nn.Module):
     def forward(self, images):
         if self.error is not None:
             raise self.error
-        return Logits(main=torch.full((1, 2, 4, 4), float("nan")), auxiliary=None)
+        return Logits(main=torch.full((1, 2, 4, 4), float("nan")))
 
 
 def test_nan_is_an_error_and_not_background():

@@ -65,7 +65,7 @@ def test_ignored_pixels_change_no_loss():
 def test_a_window_of_ignored_pixels_alone_has_a_finite_gradient():
     logits = torch.randn(1, 2, 4, 4, requires_grad=True)
     mask = torch.full((1, 4, 4), 255)
-    loss = TrainingLoss(LossSettings(dice=1.0))(logits, None, mask)
+    loss = TrainingLoss(LossSettings(dice=1.0))(logits, [], mask)
     loss.backward()
     assert loss.item() == 0
     assert torch.equal(logits.grad, torch.zeros_like(logits))
@@ -77,12 +77,12 @@ def test_the_auxiliary_head_adds_its_share_of_cross_entropy():
     mask = torch.randint(0, 2, (1, 4, 4))
     settings = LossSettings(cross_entropy=1.0, dice=0.0, auxiliary=0.4)
     expected = cross_entropy(main, mask) + 0.4 * cross_entropy(auxiliary, mask)
-    assert torch.allclose(TrainingLoss(settings)(main, auxiliary, mask), expected)
+    assert torch.allclose(TrainingLoss(settings)(main, [auxiliary], mask), expected)
 
 
 def test_logits_are_enlarged_to_the_mask():
     mask = torch.ones(1, 8, 8, dtype=torch.int64)
-    loss = TrainingLoss(LossSettings())(logits_for(0.25, (1, 2, 2)), None, mask)
+    loss = TrainingLoss(LossSettings())(logits_for(0.25, (1, 2, 2)), [], mask)
     assert loss.item() == pytest.approx(-math.log(0.25), rel=1e-6)
 
 
@@ -91,5 +91,5 @@ def test_splitting_a_batch_and_averaging_gives_the_loss_of_the_batch():
     logits, mask = torch.randn(4, 3, 8, 8, dtype=torch.float64), torch.randint(0, 3, (4, 8, 8))
     mask[0] = 255
     loss = TrainingLoss(LossSettings(dice=1.0))
-    halves = (loss(logits[:2], None, mask[:2]) + loss(logits[2:], None, mask[2:])) / 2
-    assert loss(logits, None, mask).item() == pytest.approx(halves.item(), rel=1e-6)
+    halves = (loss(logits[:2], [], mask[:2]) + loss(logits[2:], [], mask[2:])) / 2
+    assert loss(logits, [], mask).item() == pytest.approx(halves.item(), rel=1e-6)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from glomseg.models.heads import PSPHead, SplitPSPHead
+from glomseg.models.heads.psp import PSPHead, SplitPSPHead
 from glomseg.models.segmentor import Segmentor
 from glomseg.models.winograd import freeze_winograd
 

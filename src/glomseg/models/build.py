@@ -9,8 +9,7 @@ from typing import Any
 from pydantic import ValidationError, validate_call
 
 from glomseg.errors import InvalidInputError
-from glomseg.models.fpn import fpn_resnet_small
-from glomseg.models.pspnet import pspnet
+from glomseg.models.families import fpn_resnet_small, pspnet
 from glomseg.models.segmentor import Segmentor
 
 ARCHITECTURES: dict[str, Callable[..., Segmentor]] = {

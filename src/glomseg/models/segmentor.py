@@ -13,12 +13,12 @@ class Logits(NamedTuple):
     main
         (B, C, h, w) logits of the decode head.
     auxiliary
-        (B, C, h', w') logits of the auxiliary head in training mode; None in evaluation mode or where
+        (B, C, h', w') logits of each auxiliary head in training mode; empty in evaluation mode or where
         there is no such head.
     """
 
     main: Tensor
-    auxiliary: Tensor | None
+    auxiliary: tuple[Tensor, ...] = ()
 
 
 class Segmentor(nn.Module):
@@ -34,12 +34,23 @@ class Segmentor(nn.Module):
     decode_head
         Called with those features; gives (B, C, h, w) logits.
     auxiliary_head
-        Like the decode head, used only in training mode to shorten the way of the gradient.
+        Like the decode head, used only in training mode to shorten the way of the gradient; several in a
+        ``ModuleList``.
+    neck
+        Between backbone and heads: features in, features out.
     """
 
-    def __init__(self, backbone: nn.Module, decode_head: nn.Module, auxiliary_head: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        decode_head: nn.Module,
+        auxiliary_head: nn.Module | None = None,
+        *,
+        neck: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.neck = neck
         self.decode_head = decode_head
         self.auxiliary_head = auxiliary_head
 
@@ -49,7 +60,9 @@ class Segmentor(nn.Module):
         Enlarge them bilinearly, ``align_corners=False``, to the size that is wanted.
         """
         features = self.backbone(images)
-        auxiliary = None
-        if self.training and self.auxiliary_head is not None:
-            auxiliary = self.auxiliary_head(features)
-        return Logits(main=self.decode_head(features), auxiliary=auxiliary)
+        if self.neck is not None:
+            features = self.neck(features)
+        if not self.training or self.auxiliary_head is None:
+            return Logits(main=self.decode_head(features))
+        heads = self.auxiliary_head if isinstance(self.auxiliary_head, nn.ModuleList) else [self.auxiliary_head]
+        return Logits(main=self.decode_head(features), auxiliary=tuple(head(features) for head in heads))

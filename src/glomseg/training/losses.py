@@ -1,5 +1,6 @@
 """Losses, each stating what an empty tile costs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -68,15 +69,16 @@ class TrainingLoss:
 
     settings: LossSettings
 
-    def __call__(self, main: Tensor, auxiliary: Tensor | None, mask: Tensor) -> Tensor:
+    def __call__(self, main: Tensor, auxiliary: Sequence[Tensor], mask: Tensor) -> Tensor:
         """Return the scalar loss of the main logits and, weighted, the auxiliary ones.
 
         Both are (B, C, h, w) at their head's resolution and are brought to the mask's bilinearly
         (``align_corners=False``), in float32 whatever the network computed in.
         """
         loss = self._one_head(main, mask)
-        if auxiliary is not None and self.settings.auxiliary > 0:
-            loss = loss + self.settings.auxiliary * self._one_head(auxiliary, mask, dice=False)
+        if self.settings.auxiliary > 0:
+            for logits in auxiliary:
+                loss = loss + self.settings.auxiliary * self._one_head(logits, mask, dice=False)
         return loss
 
     def _one_head(self, logits: Tensor, mask: Tensor, *, dice: bool = True) -> Tensor:

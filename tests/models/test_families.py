@@ -9,7 +9,7 @@ def test_logits_of_any_size_are_at_stride_four(height, width):
     model = build_model("fpn_resnet_small", n_classes=3).eval()
     logits = model(torch.randn(2, 3, height, width))
     assert logits.main.shape == (2, 3, -(-height // 4), -(-width // 4))
-    assert logits.auxiliary is None
+    assert logits.auxiliary == ()
 
 
 def test_it_is_small_and_works_at_stride_four_and_beyond():

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from glomseg.models.heads import PSPHead, SplitPSPHead, pyramid_convolution
+from glomseg.models.heads.psp import PSPHead, SplitPSPHead, pyramid_convolution
 
 
 def plain_forward(head, x):

@@ -1,8 +1,4 @@
-"""Heads that turn the features of a backbone into class logits.
-
-A head is called with all features of the backbone, finest first, and takes the ones it needs. Its logits
-have the resolution of its own features; enlarging them is left to whoever knows the size that is wanted.
-"""
+"""Pyramid pooling, and what makes it quick."""
 
 from collections.abc import Sequence
 
@@ -154,38 +150,3 @@ def _tap_weights(n_cells: int, n_px: int) -> Tensor:
     here = F.interpolate(cells, size=n_px, mode="linear", align_corners=False)[0].T  # (n_px, n_cells)
     padded = F.pad(here, (0, 0, 1, 1))
     return torch.cat([padded[:-2], padded[1:-1], padded[2:]], dim=1)
-
-
-class FCNHead(nn.Module):
-    """One 3x3 convolution and a classifier; PSPNet's auxiliary head during training.
-
-    Parameters
-    ----------
-    in_channels, channels
-        Channels of the feature that is used and of the convolution.
-    n_classes
-        Channels of the logits.
-    in_index
-        Which of the backbone's features is used.
-    dropout
-        Probability that a channel is dropped before the classifier in training.
-
-    References
-    ----------
-    Long et al., Fully Convolutional Networks for Semantic Segmentation, CVPR 2015.
-    """
-
-    def __init__(
-        self, in_channels: int, *, channels: int, n_classes: int, in_index: int = -1, dropout: float = 0.1
-    ) -> None:
-        super().__init__()
-        self.in_index = in_index
-        self.conv_seg = conv_seg(channels, n_classes)
-        self.dropout = nn.Dropout2d(dropout)
-        self.convs = nn.Sequential(ConvBNReLU(in_channels, channels, kernel_size=3))
-        init_conv_bn(self.convs)
-
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Return (B, C, h, w) logits at the resolution of the feature that is used."""
-        logits: Tensor = self.conv_seg(self.dropout(self.convs(features[self.in_index])))
-        return logits

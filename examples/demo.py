@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 SLIDES, TILES = 24, 7
-STEPS = 1200
 
 
 def run(*words: object) -> None:
@@ -33,7 +32,7 @@ def main(folder: Path) -> None:
     run("inspect", data, "--mpp", 1.0, "--out", folder / "inspection")
     run("split", data, "--val", 0.13, "--test", 0.25, "--out", folder / "splits")
     split = folder / "splits" / "split.json"
-    run("train", data, "--mpp", 1.0, "--split", split, "--out", model, "--set", f"run.steps={STEPS}")
+    run("train", data, "--mpp", 1.0, "--split", split, "--out", model)
     run("evaluate", model, data, "--mpp", 1.0, "--part", "test", "--out", folder / "evaluation")
     test_tiles = json.loads(split.read_text())["test"]
     slides = sorted({name.rpartition("_")[0] for name in test_tiles})

@@ -59,7 +59,7 @@ def appetite(settings: Settings) -> float:
     """Return the seconds a window that a training step of the recipe's network takes."""
     network = build_model(settings.model.architecture, n_classes=2, **settings.model.options)
     network = network.to(memory_format=torch.channels_last).train()
-    optimizer, loss_of = make_optimizer(network, settings.optimizer), TrainingLoss(settings.loss)
+    optimizer, loss_of = make_optimizer(network, settings.optimizer, fused=True), TrainingLoss(settings.loss)
     size_px, batch_size = settings.crop.size_px, settings.run.batch_size
     images = torch.randn(batch_size, 3, size_px, size_px).contiguous(memory_format=torch.channels_last)
     masks = torch.randint(0, 2, (batch_size, size_px, size_px))

@@ -68,7 +68,7 @@ def training_step(network: Segmentor, images: Tensor, masks: Tensor, *, fast: bo
         images = images.contiguous(memory_format=torch.channels_last)
         if precision == "32-true":
             use_winograd(network)
-    optimizer = make_optimizer(network.train(), settings.optimizer)
+    optimizer = make_optimizer(network.train(), settings.optimizer, fused=fast)
 
     def step() -> float:
         with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):

@@ -71,9 +71,11 @@ def execute(fabric: Fabric, job: TrainJob, *, resume: bool, progress: Progress, 
     network = synchronize_batchnorm(job.network) if fabric.world_size > 1 else job.network
     if rhythm.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if fabric.device.type == "cpu" and job.precision == "32-true":
+    on_processor = fabric.device.type == "cpu"
+    if on_processor and job.precision == "32-true":
         use_winograd(network)
-    model, optimizer = fabric.setup(network, make_optimizer(network, settings.optimizer))
+    # On a GPU fused steps and fp16's scaled gradients do not go together with clipping.
+    model, optimizer = fabric.setup(network, make_optimizer(network, settings.optimizer, fused=on_processor))
     decay = rhythm.average_decay
     average = None if decay is None else WeightAverage(network, decay=decay)
     state = TrainState(model=model, optimizer=optimizer, average=average)
@@ -104,13 +106,20 @@ def execute(fabric: Fabric, job: TrainJob, *, resume: bool, progress: Progress, 
     return TrainOutcome(step=state.step, best_score=state.best_score, finished=finished)
 
 
-def make_optimizer(network: nn.Module, settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """Return the optimizer; its learning rate is set anew at every step."""
+def make_optimizer(network: nn.Module, settings: OptimizerSettings, *, fused: bool) -> torch.optim.Optimizer:
+    """Return the optimizer; its learning rate is set anew at every step.
+
+    `fused` updates all weights in one pass: on a processor several times as fast, and the same up to rounding.
+    """
     if settings.name == "sgd":
         return torch.optim.SGD(
-            network.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+            network.parameters(),
+            lr=settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            fused=fused,
         )
-    return torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    return torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
 
 
 def validate(fabric: Fabric, predictor: Predictor, tiles: TileStore) -> PixelCounts:

@@ -75,7 +75,7 @@ def test_the_readmes_show_the_same_commands():
         return [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
 
     assert commands("README.md") == commands("README.zh-CN.md")
-    assert "glomseg inspect kidney --mpp 2" in commands("README.md")
+    assert "glomseg inspect kidney --mpp 1" in commands("README.md")
 
 
 def test_the_version_is_the_same_everywhere():

@@ -21,6 +21,9 @@ PURPOSES = {
     "deeplabv3plus_r18": "the lightest DeepLabV3+, with outlines at stride 4, for a small GPU",
     "deeplabv3plus_r50": "the usual DeepLabV3+, for a GPU",
     "deeplabv3plus_r101": "the largest DeepLabV3+, for a GPU with much memory",
+    "fcn_unet": "the usual U-Net, with logits as large as the image, for a GPU with much memory",
+    "pspnet_unet": "U-Net with pyramid pooling at full resolution",
+    "deeplabv3_unet": "U-Net with dilated convolutions at full resolution",
 }
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError, validate_call
 
 from glomseg.errors import InvalidInputError
 from glomseg.models.families.on_resnet import deeplabv3, deeplabv3plus, fcn, pspnet
+from glomseg.models.families.on_unet import deeplabv3_unet, fcn_unet, pspnet_unet
 from glomseg.models.families.small import fpn_resnet_small
 from glomseg.models.segmentor import Segmentor
 
@@ -27,6 +28,9 @@ ARCHITECTURES: dict[str, Callable[..., Segmentor]] = {
     "deeplabv3plus_r18": partial(deeplabv3plus, depth=18, head_channels=128, auxiliary_channels=64, c1_channels=12),
     "deeplabv3plus_r50": partial(deeplabv3plus, depth=50),
     "deeplabv3plus_r101": partial(deeplabv3plus, depth=101),
+    "fcn_unet": fcn_unet,
+    "pspnet_unet": pspnet_unet,
+    "deeplabv3_unet": deeplabv3_unet,
 }
 """Builders by name; each takes ``n_classes`` and its own options by keyword."""
 

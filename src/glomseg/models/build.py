@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError, validate_call
 
 from glomseg.errors import InvalidInputError
+from glomseg.models.families.fast_scnn import fast_scnn
 from glomseg.models.families.on_resnet import deeplabv3, deeplabv3plus, fcn, pspnet
 from glomseg.models.families.on_unet import deeplabv3_unet, fcn_unet, pspnet_unet
 from glomseg.models.families.small import fpn_resnet_small
@@ -31,6 +32,7 @@ ARCHITECTURES: dict[str, Callable[..., Segmentor]] = {
     "fcn_unet": fcn_unet,
     "pspnet_unet": pspnet_unet,
     "deeplabv3_unet": deeplabv3_unet,
+    "fast_scnn": fast_scnn,
 }
 """Builders by name; each takes ``n_classes`` and its own options by keyword."""
 

@@ -35,7 +35,7 @@ class ScalingSettings(_Section):
     """The working size; see `glomseg.types.Scaling`."""
 
     mpp: float | None = Field(default=2.0, gt=0)
-    factor: float | None = Field(default=None, gt=0, le=1)
+    factor: float | None = Field(default=None, gt=0, le=16)
     """For tiles of unknown mpp; None chooses it from the size of the objects in the training masks."""
     fit_px: tuple[int, int] | None = None
     interpolation: Literal["area", "bilinear"] = "area"
@@ -133,7 +133,7 @@ class RunSettings(_Section):
     save_every: int = Field(default=400, ge=1)
     log_every: int = Field(default=20, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     average_decay: float | None = Field(default=None, gt=0, lt=1)
     """Keep the moving average of the weights with this decay, and validate and save that; None keeps none."""
     best_metric: Literal["mean_iou", "mean_dice", "mean_accuracy", "foreground_iou"] = "mean_iou"

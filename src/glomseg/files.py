@@ -71,6 +71,15 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def failed_writes_as(*errors: type[Exception]) -> Iterator[None]:
+    """Turn the `errors` of a library that writes a file into the system's: a full disk, the one cause there is."""
+    try:
+        yield
+    except errors as error:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -7,6 +7,7 @@
       manifest.json          versions, seeds, hashes of the data and the split, machine, start and end
       dataset.json           the tiles, their classes and groups, and the hashes of their bytes
       split.json             the split that was used
+      weights.json           which entries the starting weights filled, where some were given
       metrics.jsonl          one line an event: training loss, learning rate, validation figures
       tensorboard/           the same for TensorBoard
       checkpoints/           step_00000400.ckpt: what --resume goes on from
@@ -52,6 +53,11 @@ class RunFolder:
     def split(self) -> Path:
         """The split, JSON."""
         return self.path / "split.json"
+
+    @property
+    def weights(self) -> Path:
+        """Which entries the starting weights filled, JSON."""
+        return self.path / "weights.json"
 
     @property
     def metrics(self) -> Path:

@@ -237,9 +237,9 @@ class ModelCard:
     trained_on
         Data set, split, counts and hashes of what the model was trained on.
     metrics
-        Figures measured at the end of training, with the part they were measured on.
+        Figures of the step whose weights these are, with the part they were measured on.
     provenance
-        Program version, command, date, starting weights.
+        Program version, recipe, seed, date, starting weights.
     """
 
     architecture: str

@@ -1,6 +1,8 @@
 """glomseg train, every flag once."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,30 @@ def test_a_split_in_the_data_folder_is_used(tiny_dataset, tmp_path, capsys, writ
 def test_one_of_data_resume_and_like(words, capsys):
     assert glomseg("train", *words) == 1
     assert "give one of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mode", ["--resume", "--like"])
+@pytest.mark.parametrize(
+    "words", [["--set", "run.steps=9"], ["--recipe", "homework"], ["--weights", "w"], ["--mpp", 1]]
+)
+def test_options_that_a_known_run_would_not_heed_are_refused(mode, words, capsys):
+    assert glomseg("train", mode, "run", *words) == 1
+    error = capsys.readouterr().err
+    assert f"{mode} takes settings" in error
+    assert words[0] in error
+
+
+@pytest.mark.slow
+def test_two_processes_agree_on_a_folder_that_nobody_named(tiny_dataset, tmp_path, monkeypatch):
+    command = [sys.executable, "-m", "glomseg", "train", str(tiny_dataset), *FLAGS, "--device", "cpu", "--devices", "2"]
+    monkeypatch.chdir(tmp_path)
+    subprocess.run([*command, "--set", "run.batch_size=2"], check=True, timeout=240)
+    (run,) = (tmp_path / "runs").iterdir()
+    assert (run / "last.safetensors").is_file()
+    again = subprocess.run([*command, "--out", str(run)], capture_output=True, text=True, check=False, timeout=240)
+    assert again.returncode == 1
+    assert "already holds a run" in again.stderr
+    assert "Traceback" not in again.stderr
 
 
 @pytest.mark.parametrize(

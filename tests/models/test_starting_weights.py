@@ -1,5 +1,6 @@
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from glomseg.errors import InvalidInputError
 from glomseg.models.build import build_model
@@ -50,6 +51,25 @@ def test_a_glomseg_model_starts_another(tmp_path):
     report = load_starting_weights(own, str(tmp_path / "m.safetensors"))
     assert len(report.loaded) == len(own.state_dict())
     assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in own.state_dict().items())
+
+
+def test_safetensors_without_a_card_and_pickles_under_their_name(tmp_path):
+    theirs = network(seed=1)
+    save_file(theirs.state_dict(), tmp_path / "foreign.safetensors")
+    torch.save(theirs.state_dict(), tmp_path / "pickle.safetensors")
+    for name in ("foreign", "pickle"):
+        own = network()
+        load_starting_weights(own, str(tmp_path / f"{name}.safetensors"))
+        assert torch.equal(own.backbone.layer1[0].conv1.weight, theirs.backbone.layer1[0].conv1.weight)
+
+
+def test_damaged_safetensors(tmp_path):
+    save_file({"decode_head.conv_seg.bias": torch.full((2,), float("nan"))}, tmp_path / "nan.safetensors")
+    with pytest.raises(InvalidInputError, match=r"nan\.safetensors.*NaN"):
+        load_starting_weights(network(), str(tmp_path / "nan.safetensors"))
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "nan.safetensors").read_bytes()[:40])
+    with pytest.raises(InvalidInputError, match=r"cut\.safetensors.*damaged"):
+        load_starting_weights(network(), str(tmp_path / "cut.safetensors"))
 
 
 def test_weights_of_another_network_are_an_error(tmp_path):

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from glomseg.config import load_recipe
 from glomseg.data.dataset import open_dataset
 from glomseg.errors import InvalidInputError, MissingInputError, NonFiniteLossError, OutputError
+from glomseg.files import sha256_of
 from glomseg.models.model_files import load_model
 from glomseg.runs import RunFolder, read_metrics
 from glomseg.steps import train as steps_train
@@ -103,6 +105,49 @@ def test_a_resumed_run_computes_as_it_began(tiny_dataset, tmp_path, monkeypatch)
     monkeypatch.setattr(steps_train, "choose_precision", lambda precision, device: asked.append(precision) or precision)
     resume_training(tmp_path / "run")
     assert asked == ["32-true"]
+
+
+def test_a_failed_start_leaves_no_run_and_a_record_tells_of_the_weights(tiny_dataset, tmp_path):
+    for wrong in ("model.architecture=nonesuch", "model.weights=nothing.pth", "model.options={depth=3}"):
+        with pytest.raises((InvalidInputError, MissingInputError)):
+            train(tiny_dataset, tmp_path / "run", wrong)
+    assert not (tmp_path / "run").exists()
+    train(tiny_dataset, tmp_path / "run", "run.steps=2")
+    assert not (tmp_path / "run" / "weights.json").exists()
+    train(tiny_dataset, tmp_path / "next", "run.steps=2", f"model.weights={tmp_path / 'run' / 'best.safetensors'}")
+    report = json.loads((tmp_path / "next" / "weights.json").read_text())
+    assert len(report["loaded"]) > 50
+    assert (report["skipped"], report["missing"]) == ([], [])
+
+
+def test_a_run_goes_on_from_any_folder(tiny_dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tiny_dataset.parent)
+    train(Path(tiny_dataset.name), tmp_path / "run", "run.steps=2")
+    monkeypatch.chdir("/")
+    assert resume_training(tmp_path / "run", hardware=CPU).finished
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["split_sha256"] == sha256_of(tmp_path / "run" / "split.json")
+
+
+def test_tiles_coarser_than_the_working_scale_are_enlarged_with_and_without_their_mpp(tiny_dataset, tmp_path):
+    overrides = [item for item in TINY if not item.startswith("scaling")]
+    recipe = load_recipe("default", [*overrides, "run.steps=1"])
+    train_model(open_dataset(tiny_dataset, mpp=4.0), recipe, out=tmp_path / "run", hardware=CPU)
+    scaling = load_model(tmp_path / "run" / "last.safetensors")[1].scaling
+    assert scaling.working_size(height=64, width=64, mpp=4.0) == scaling.working_size(height=64, width=64, mpp=None)
+
+
+@pytest.mark.parametrize(("library", "error"), [("torch.save", RuntimeError), ("safetensors", SafetensorError)])
+def test_a_full_disk_is_told_whichever_library_meets_it(tiny_dataset, tmp_path, monkeypatch, library, error):
+    def full(*arguments, **keywords):
+        raise error("no space")
+
+    if library == "torch.save":
+        monkeypatch.setattr("glomseg.training.checkpoint.torch.save", full)
+    else:
+        monkeypatch.setattr("glomseg.models.model_files.save_file", full)
+    with pytest.raises(OutputError, match=r"cannot write .*the disk is full"):
+        train(tiny_dataset, tmp_path / "run", "run.steps=2")
 
 
 def test_the_loss_falls_on_an_easy_set(tiny_dataset, tmp_path):

@@ -66,6 +66,17 @@ def train(
 
     if sum(item is not None for item in (data, resume, like)) != 1:
         raise InvalidInputError("give one of: a data folder to train on, --resume RUN, or --like RUN")
+    _check_unused(
+        "--resume" if resume is not None else "--like" if like is not None else "",
+        {
+            "--recipe": recipe != "default",
+            "--set": bool(set_),
+            "--split": split is not None,
+            "--weights": weights is not None,
+            "--out": resume is not None and out is not None,
+            "--mpp, --classes and other options of the data set": options is not None,
+        },
+    )
     hardware = Hardware(device=device, devices=devices, nodes=nodes, precision=precision)
     result = _train(
         data, recipe, set_ or [], split=split, weights=weights, out=out, resume=resume, like=like,
@@ -82,6 +93,16 @@ def train(
         say(f"Best at step {result.validation['step']}: validation IoU {figures}")
     say(f"Run folder: {result.run}")
     return 0
+
+
+def _check_unused(mode: str, given: dict[str, bool]) -> None:
+    """Raise if options were given that a run which goes on or is repeated would not heed."""
+    unused = [name for name, is_given in given.items() if is_given]
+    if mode and unused:
+        raise InvalidInputError(
+            f"{mode} takes settings, data and split from the run folder, so {', '.join(unused)} would do nothing; "
+            "leave it out, or start a new run"
+        )
 
 
 def _train(

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,17 @@ _DATASET = TypeAdapter(Dataset)
 
 
 def write_dataset_record(path: Path, dataset: Dataset, hashes: Mapping[str, str]) -> None:
-    """Write the data set's tiles, classes and groups, with the tiles' hashes, as JSON."""
-    write_json(path, {"dataset": asdict(dataset), "sha256": dict(hashes)})
+    """Write the data set's tiles, classes and groups, with the tiles' hashes, as JSON; paths are absolute."""
+    samples = tuple(
+        replace(
+            sample,
+            image_path=sample.image_path.absolute(),
+            mask_path=None if sample.mask_path is None else sample.mask_path.absolute(),
+        )
+        for sample in dataset.samples
+    )
+    absolute = replace(dataset, root=dataset.root.absolute(), samples=samples)
+    write_json(path, {"dataset": asdict(absolute), "sha256": dict(hashes)})
 
 
 def read_dataset_record(path: Path) -> tuple[Dataset, dict[str, str]]:

@@ -1,9 +1,26 @@
 """Batch normalisation over all processes of a distributed run."""
 
+from typing import Any
+
 import torch
 import torch.distributed
-import torch.distributed.nn.functional
 from torch import Tensor, nn
+
+
+class _SumOfProcesses(torch.autograd.Function):
+    """The sum of a tensor over all processes; so is the gradient's."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor) -> Tensor:
+        total = own.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        torch.distributed.all_reduce(total)
+        return total
 
 
 class SynchronizedBatchNorm2d(nn.BatchNorm2d):
@@ -20,7 +37,7 @@ class SynchronizedBatchNorm2d(nn.BatchNorm2d):
         values = input if input.dtype == torch.float64 else input.float()
         n_processes = torch.distributed.get_world_size()
         moments = torch.stack([values.mean(dim=(0, 2, 3)), values.square().mean(dim=(0, 2, 3))])  # (2, C)
-        moments = torch.distributed.nn.functional.all_reduce(moments) / n_processes  # type: ignore[no-untyped-call]
+        moments = _SumOfProcesses.apply(moments) / n_processes  # type: ignore[no-untyped-call]
         mean, variance = moments[0], moments[1] - moments[0].square()
         self._track(mean.detach(), variance.detach(), n_values=n_processes * values.numel() // values.shape[1])
         scale = self.weight * torch.rsqrt(variance.clamp_min(0) + self.eps)

@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from glomseg.errors import InvalidInputError, MissingInputError
-from glomseg.files import atomic_path, json_text
+from glomseg.files import atomic_path, failed_writes_as, json_text
 from glomseg.models.build import build_model
 from glomseg.models.segmentor import Segmentor
 from glomseg.types import ModelCard
@@ -56,7 +56,7 @@ def save_model(path: str | os.PathLike[str], model: nn.Module, card: ModelCard) 
     if problem:
         raise InvalidInputError(f"the model does not fit its card ({card.architecture}): {problem}")
     metadata = {"format": "pt", _FORMAT_KEY: _FORMAT, _CARD_KEY: json_text(dataclasses.asdict(card))}
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, failed_writes_as(SafetensorError):
         save_file(entries, temporary, metadata=metadata)
 
 
@@ -95,6 +95,31 @@ def load_model(path: str | os.PathLike[str]) -> tuple[Segmentor, ModelCard]:
     return model.eval(), card
 
 
+def is_safetensors(path: Path) -> bool:
+    """Return whether the file begins as a safetensors file does: a length, and a JSON header."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(9)[8:] == b"{"
+    except OSError:  # whoever reads it will say so
+        return False
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file by name, whatever wrote it.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is damaged, or a tensor holds NaN or infinite numbers.
+    """
+    try:
+        entries = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InvalidInputError(f"weights {str(path)!r} are damaged: {error}; copy the file again") from error
+    _check_finite(path, entries)
+    return entries
+
+
 def _blank(card: ModelCard) -> Segmentor:
     # On the meta device a network costs no memory, whatever widths a hostile card asks for.
     with torch.device("meta"):
@@ -121,6 +146,11 @@ def _check_values(path: Path, expected: dict[str, Tensor], entries: dict[str, Te
             raise InvalidInputError(
                 f"model file {str(path)!r}: {name!r} holds {value.dtype} instead of {expected[name].dtype}"
             )
+    _check_finite(path, entries)
+
+
+def _check_finite(path: Path, entries: dict[str, Tensor]) -> None:
+    for name, value in entries.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise InvalidInputError(
                 f"model file {str(path)!r}: {name!r} holds NaN or infinite numbers; "

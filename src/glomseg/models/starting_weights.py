@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from glomseg.errors import InvalidInputError
 from glomseg.models.known_weights import find_weights
-from glomseg.models.model_files import SUFFIX, load_model
+from glomseg.models.model_files import is_safetensors, read_tensors
 from glomseg.models.torch_checkpoints import read_torch_checkpoint, state_dict_of
 from glomseg.progress import Progress
 
@@ -59,7 +59,8 @@ def load_starting_weights(network: nn.Module, weights: str, *, progress: Progres
         Changed in place. Entries of another shape (the heads, where the number of classes differs) keep
         their fresh values.
     weights
-        A name from `KNOWN_WEIGHTS`, which is downloaded on first use, or a file.
+        A name from `KNOWN_WEIGHTS`, which is downloaded on first use, a run folder, whose best model is taken,
+        or a file: safetensors with or without a model card, or a pickle.
     progress
         Where a download reports.
 
@@ -69,10 +70,7 @@ def load_starting_weights(network: nn.Module, weights: str, *, progress: Progres
         If no entry of the file fits the network.
     """
     path = find_weights(weights, progress=progress)
-    if path.suffix == SUFFIX:
-        tensors: Mapping[str, Tensor] = load_model(path)[0].state_dict()
-    else:
-        tensors = state_dict_of(read_torch_checkpoint(path), path=path)
+    tensors = read_tensors(path) if is_safetensors(path) else state_dict_of(read_torch_checkpoint(path), path=path)
     return load_matching(network, tensors, source=path)
 
 

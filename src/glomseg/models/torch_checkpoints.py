@@ -70,9 +70,10 @@ def read_torch_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     _check_file(path)
     try:
-        with torch.serialization.safe_globals(_allowed()), warnings.catch_warnings():
+        # The open file, since torch would choose another reader by the suffix of a name.
+        with torch.serialization.safe_globals(_allowed()), warnings.catch_warnings(), open(path, "rb") as file:
             warnings.simplefilter("ignore", UserWarning)  # of newer pickle protocols, refused or read all the same
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except GlomsegError:
         raise
     except pickle.UnpicklingError as error:

@@ -3,8 +3,8 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,13 @@ from glomseg.data.split import PARTS, leaking_groups, make_split, read_split, wr
 from glomseg.data.statistics import TileStatistics, scan_masks
 from glomseg.data.store import TileStore
 from glomseg.devices import choose_device, choose_precision
-from glomseg.errors import InvalidInputError
+from glomseg.errors import GlomsegError, InvalidInputError
 from glomseg.export.plots import save_training_curves
-from glomseg.files import read_json, write_json
+from glomseg.files import read_json, sha256_of, write_json
 from glomseg.memory import free_memory_bytes
 from glomseg.models.build import build_model
-from glomseg.models.starting_weights import load_starting_weights
+from glomseg.models.segmentor import Segmentor
+from glomseg.models.starting_weights import LoadReport, load_starting_weights
 from glomseg.progress import OnMessage, ProgressBars, no_progress
 from glomseg.runs import RunFolder, create_run, open_run, read_metrics, read_settings, write_settings
 from glomseg.training.provenance import describe_model, describe_run, now
@@ -133,18 +134,29 @@ def train_model(
             f"{len(split.leaking_groups)} groups have tiles in more than one part of the split: neighbouring tiles "
             "leak, and the validation figures will flatter"
         )
-    settings = _resolve(settings, dataset, [statistics[name] for name in split.train], message=message)
-    run = RunFolder(Path(out))
+    train_statistics = [statistics[name] for name in split.train]
+    settings = _resolve(settings, dataset, train_statistics, message=message)
+    network = _build_network(settings, dataset)  # before the folder is made, so that a wrong option leaves none
+    report = _load_weights(network, settings, progress=progress, message=message)
     with progress("hashing tiles", unit="tile") as bar:
         hashes = hash_tiles(dataset, progress=bar)
-    if fabric.is_global_zero:
-        run = create_run(out)
+
+    def write_folder() -> None:
+        run = create_run(folder)
         write_settings(run, settings)
         write_split(run.split, split)
         write_dataset_record(run.dataset, dataset, hashes)
-        write_json(run.manifest, describe_run(dataset, hashes, settings=settings, fabric=fabric, precision=precision))
-    fabric.barrier()
-    return _run(fabric, run, precision=precision, resume=False, progress=progress, message=message)
+        if report is not None:
+            write_json(run.weights, asdict(report))
+        manifest = describe_run(dataset, hashes, settings=settings, fabric=fabric, precision=precision)
+        write_json(run.manifest, {**manifest, "split_sha256": sha256_of(run.split)})
+
+    folder = Path(fabric.broadcast(str(out)))  # the first process's, where each has made a name of its own
+    _on_first_process(fabric, write_folder)
+    return _run(
+        fabric, RunFolder(folder), network=network, statistics=train_statistics, precision=precision, resume=False,
+        progress=progress, message=message,
+    )  # fmt: skip
 
 
 def resume_training(
@@ -172,7 +184,15 @@ def resume_training(
     dataset, recorded = read_dataset_record(folder.dataset)
     with progress("checking tiles", unit="tile") as bar:
         check_unchanged(dataset, recorded, hash_tiles(dataset, progress=bar))
-    return _run(fabric, folder, precision=precision, resume=True, progress=progress, message=message)
+    settings = read_settings(folder)
+    network = _build_network(settings, dataset)
+    if not folder.checkpoint_steps():
+        _load_weights(network, settings, progress=progress, message=message)
+    train_part = replace(dataset, samples=dataset.select(read_split(folder.split).train))
+    return _run(
+        fabric, folder, network=network, statistics=scan_masks(train_part), precision=precision, resume=True,
+        progress=progress, message=message,
+    )  # fmt: skip
 
 
 def repeat_training(
@@ -220,6 +240,37 @@ def _launch(hardware: Hardware, settings: Settings) -> tuple[Fabric, str]:
     return fabric, precision
 
 
+def _on_first_process(fabric: Fabric, action: Callable[[], None]) -> None:
+    """Do something in the first process only, and raise in all of them what it raised."""
+    failure: GlomsegError | None = None
+    if fabric.is_global_zero:
+        try:
+            action()
+        except GlomsegError as error:
+            failure = error
+    failure = fabric.broadcast(failure)
+    if failure is not None:
+        raise failure
+
+
+def _build_network(settings: Settings, dataset: Dataset) -> Segmentor:
+    torch.manual_seed(settings.run.seed)
+    return build_model(settings.model.architecture, n_classes=len(dataset.classes), **settings.model.options)
+
+
+def _load_weights(
+    network: Segmentor, settings: Settings, *, progress: ProgressBars, message: OnMessage
+) -> LoadReport | None:
+    """Fill the network with the weights that the settings name, if any, and say which entries fitted."""
+    if settings.model.weights is None:
+        return None
+    with progress("fetching weights", unit="byte") as bar:
+        report = load_starting_weights(network, settings.model.weights, progress=bar)
+    for line in report.lines():
+        message(line)
+    return report
+
+
 def _resolve(
     settings: Settings, dataset: Dataset, statistics: Sequence[TileStatistics], *, message: OnMessage
 ) -> Settings:
@@ -236,7 +287,7 @@ def _resolve(
         scaling = scaling.model_copy(update={"mpp": None})
     if scaling.fit_px is None and scaling.factor is None:
         if scaling.mpp is not None and dataset.mpp is not None:
-            factor = min(1.0, dataset.mpp / scaling.mpp)
+            factor = dataset.mpp / scaling.mpp
             message(f"working at {scaling.mpp:g} um per pixel: tiles are used at {factor:.3g} of their size")
         else:
             factor, reason = choose_factor(dataset, statistics, seed=settings.run.seed)
@@ -246,28 +297,26 @@ def _resolve(
 
 
 def _run(
-    fabric: Fabric, run: RunFolder, *, precision: str, resume: bool, progress: ProgressBars, message: OnMessage
+    fabric: Fabric,
+    run: RunFolder,
+    *,
+    network: Segmentor,
+    statistics: Sequence[TileStatistics],
+    precision: str,
+    resume: bool,
+    progress: ProgressBars,
+    message: OnMessage,
 ) -> TrainResult:
     settings, split = read_settings(run), read_split(run.split)
     dataset, hashes = read_dataset_record(run.dataset)
     manifest = read_json(run.manifest, what="manifest")
     card = describe_model(dataset, settings, split, hashes=hashes, manifest=manifest)
-
-    torch.manual_seed(settings.run.seed)
-    network = build_model(settings.model.architecture, n_classes=len(dataset.classes), **settings.model.options)
-    if settings.model.weights is not None and not (resume and run.checkpoint_steps()):
-        with progress("fetching weights", unit="byte") as bar:
-            report = load_starting_weights(network, settings.model.weights, progress=bar)
-        for line in report.lines():
-            message(line)
-
-    windows = _windows(dataset, settings, split, card=card, progress=progress, message=message)
-    validation = TileStore(
-        dataset,
-        dataset.select(split.val),
-        scaling=None,
-        memory_bytes=int(settings.run.cache_share * free_memory_bytes() / 2),
-    )
+    memory_bytes = int(settings.run.cache_share * free_memory_bytes() / fabric.world_size)  # each process has its own
+    windows = _windows(
+        dataset, settings, split, card=card, statistics=statistics, memory_bytes=memory_bytes, progress=progress,
+        message=message,
+    )  # fmt: skip
+    validation = TileStore(dataset, dataset.select(split.val), scaling=None, memory_bytes=memory_bytes // 2)
     job = TrainJob(
         run=run,
         settings=settings,
@@ -300,6 +349,8 @@ def _windows(
     split: Split,
     *,
     card: ModelCard,
+    statistics: Sequence[TileStatistics],
+    memory_bytes: int,
     progress: ProgressBars,
     message: OnMessage,
 ) -> WindowDataset:
@@ -310,7 +361,7 @@ def _windows(
             dataset,
             samples,
             scaling=card.scaling if stores_working_size else None,
-            memory_bytes=int(settings.run.cache_share * free_memory_bytes()),
+            memory_bytes=memory_bytes,
             progress=bar,
         )
     if not store.in_memory:
@@ -318,11 +369,9 @@ def _windows(
             f"the {len(samples)} training tiles would fill {store.n_bytes() / 2**30:.1f} GB decoded, more than "
             "run.cache_share of the free memory allows: they are decoded as they are used"
         )
-    chosen = replace(dataset, samples=samples)
-    foreground = [item.foreground_pixels > 0 for item in scan_masks(chosen)]
     return WindowDataset(
         store,
-        foreground=foreground,
+        foreground=[item.foreground_pixels > 0 for item in statistics],
         crop=settings.crop,
         augment=settings.augment,
         mean=card.mean,

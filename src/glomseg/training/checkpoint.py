@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from glomseg.errors import InvalidInputError
-from glomseg.files import atomic_path
+from glomseg.files import atomic_path, failed_writes_as
 from glomseg.runs import RunFolder
 
 _FORMAT = "glomseg checkpoint 1"
@@ -36,7 +36,7 @@ def save_checkpoint(
         "optimizer": optimizer.state_dict(),
         "average": None if average is None else average.state_dict(),
     }
-    with atomic_path(run.checkpoint(step)) as temporary:
+    with atomic_path(run.checkpoint(step)) as temporary, failed_writes_as(RuntimeError):
         torch.save(state, temporary)
     for old in run.checkpoint_steps()[:-keep]:
         run.checkpoint(old).unlink(missing_ok=True)

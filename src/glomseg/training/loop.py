@@ -90,7 +90,7 @@ def run_steps(
             n_losses += 1
 
             is_last = state.step == rhythm.steps
-            stop = fabric.world_size == 1 and stop_requested()
+            stop = _stops(fabric, stop_requested(), step=state.step)
             logs = state.step % rhythm.log_every == 0 or is_last
             validates = state.step % rhythm.val_every == 0 or is_last
             saves = state.step % rhythm.save_every == 0 or is_last or stop
@@ -117,6 +117,20 @@ def run_steps(
     return True
 
 
+def _stops(fabric: Fabric, requested: bool, *, step: int) -> bool:
+    """Return whether to stop now; several processes ask one another at every tenth step."""
+    if fabric.world_size == 1:
+        return requested
+    if step % _ASK_EVERY:
+        return False
+    asked = fabric.all_reduce(torch.tensor(float(requested), device=fabric.device), reduce_op="sum")
+    assert isinstance(asked, Tensor)
+    return bool(asked > 0)
+
+
+_ASK_EVERY = 10
+
+
 def _step_seed(seed: int, step: int, rank: int) -> int:
     # A seed of its own for each step makes a resumed run repeat what was not saved.
     return (seed * 1_000_003 + step) * 1_009 + rank
@@ -125,8 +139,9 @@ def _step_seed(seed: int, step: int, rank: int) -> int:
 def _not_finite(after: int, until: int, lr: float) -> str:
     return (
         f"the loss became NaN or infinite between step {after} and step {until} (learning rate {lr:.2g}); nothing "
-        "of it was saved. Usual causes: a learning rate that is too high (--set optimizer.lr=...), fp16 overflow "
-        "(--precision 32-true), or a damaged starting model. The last good checkpoint is kept"
+        "of it was saved. Usual causes: a learning rate that is too high, fp16 overflow, or a damaged starting model. "
+        "Start a new run with --set optimizer.lr=... or --precision 32-true; --weights RUN/best.safetensors begins it "
+        "with the best model so far, if there is one"
     )
 
 

@@ -203,7 +203,7 @@ class Expressions:
         try:
             return function(*values, **named)
         except (TypeError, ValueError, ArithmeticError) as error:
-            raise self.error(node, f"{ast.unparse(node)[:60]} cannot be worked out ({error})")
+            raise self.error(node, f"{ast.unparse(node)[:60]} cannot be worked out ({error})") from error
 
     def _member(self, node: ast.Attribute | ast.Subscript, local: Mapping[str, Any], depth: int) -> Any:
         holder = self.value(node.value, local=local, depth=depth)
@@ -222,8 +222,8 @@ class Expressions:
             raise self.error(node, f"{key!r} is asked of a {type(holder).__name__}, which has no parts")
         try:
             return holder[key]
-        except (KeyError, IndexError, TypeError):
-            raise self.error(node, f"there is no {key!r} in what was given before")
+        except (KeyError, IndexError, TypeError) as error:
+            raise self.error(node, f"there is no {key!r} in what was given before") from error
 
     def _call(self, node: ast.Call, local: Mapping[str, Any], depth: int) -> Any:
         name = node.func.id if isinstance(node.func, ast.Name) else None

@@ -53,6 +53,7 @@ from .types import (
     GLOMERULUS as GLOMERULUS,
     Classes as Classes,
     Dataset as Dataset,
+    Inference as Inference,
     ModelCard as ModelCard,
     Prediction as Prediction,
     Sample as Sample,

@@ -73,8 +73,8 @@ class Predictor:
                 f"the network gave NaN or infinite numbers in {self.precision}; "
                 + ("the model is damaged: train it again" if self.precision == "32-true" else "use --precision 32-true")
             )
-        mask = logits.argmax(dim=1)[0].to(torch.uint8).cpu().numpy()
-        probabilities = logits.softmax(dim=1)[0].cpu().numpy() if keep_probabilities else None
+        probabilities = class_probabilities(logits)[0].cpu().numpy() if keep_probabilities else None
+        mask = most_likely_classes(logits, threshold=self.card.inference.threshold)[0].cpu().numpy()
         return Prediction(mask=mask, probabilities=probabilities, classes=self.card.classes, mpp=mpp)
 
     def logits(self, image: Image, *, mpp: float | None = None) -> Tensor:
@@ -109,17 +109,82 @@ class Predictor:
 
         Conventions
         -----------
-        As in MMSegmentation's whole mode the logits are enlarged twice, bilinearly and with
-        ``align_corners=False``: from the head's resolution to the working size, then to the image's.
+        As in MMSegmentation the logits are enlarged twice, bilinearly: from the head's resolution to the working
+        size (or the window's), then to the image's.
         """
+        inference = self.card.inference
         dtype = autocast_dtype(self.precision)
-        working_size = (batch.shape[-2], batch.shape[-1])
+        height, width = batch.shape[-2:]
         with torch.inference_mode(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            logits: Tensor = self.model(batch).main.float()
-            logits = F.interpolate(logits, size=working_size, mode="bilinear", align_corners=False)
-            if image_size != working_size:
-                logits = F.interpolate(logits, size=image_size, mode="bilinear", align_corners=False)
+            if inference.size_divisor > 1:
+                batch = F.pad(batch, (0, -width % inference.size_divisor, 0, -height % inference.size_divisor))
+            if inference.window_px is None or inference.stride_px is None:
+                logits = self._window_logits(batch)
+            else:
+                logits = self._logits_of_windows(batch, window_px=inference.window_px, stride_px=inference.stride_px)
+            logits = logits[..., :height, :width]
+            if image_size != (height, width):
+                logits = self._enlarged(logits, image_size)
         return logits
+
+    def _window_logits(self, batch: Tensor) -> Tensor:
+        logits: Tensor = self.model(batch).main.float()
+        return self._enlarged(logits, (batch.shape[-2], batch.shape[-1]))
+
+    def _logits_of_windows(self, batch: Tensor, *, window_px: tuple[int, int], stride_px: tuple[int, int]) -> Tensor:
+        """Return the mean of the logits of all windows that see a pixel."""
+        height, width = batch.shape[-2:]
+        total: Tensor | None = None
+        count = torch.zeros((height, width), device=batch.device)
+        for top, bottom in window_spans(height, window_px=window_px[0], stride_px=stride_px[0]):
+            for left, right in window_spans(width, window_px=window_px[1], stride_px=stride_px[1]):
+                logits = self._window_logits(batch[..., top:bottom, left:right])
+                if total is None:
+                    total = logits.new_zeros((*logits.shape[:2], height, width))
+                total[..., top:bottom, left:right] += logits
+                count[top:bottom, left:right] += 1
+        assert total is not None
+        return total / count
+
+    def _enlarged(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        return F.interpolate(logits, size=size, mode="bilinear", align_corners=self.card.inference.align_corners)
+
+
+def window_spans(length_px: int, *, window_px: int, stride_px: int) -> list[tuple[int, int]]:
+    """Return (start, end) of the windows along one side: one step apart, the last one moved back to the end.
+
+    A side shorter than the window has one, as long as the side itself.
+
+    Conventions
+    -----------
+    The windows are those of MMSegmentation's mode "slide".
+
+    Examples
+    --------
+    >>> window_spans(1024, window_px=512, stride_px=341)
+    [(0, 512), (341, 853), (512, 1024)]
+    """
+    count = max(length_px - window_px + stride_px - 1, 0) // stride_px + 1
+    ends = [min(index * stride_px + window_px, length_px) for index in range(count)]
+    return [(max(end - window_px, 0), end) for end in ends]
+
+
+def class_probabilities(logits: Tensor) -> Tensor:
+    """Return the probability of each class from (B, C, H, W) logits, or from the single logit of two classes."""
+    if logits.shape[1] == 1:
+        foreground = logits.sigmoid()
+        return torch.cat([1 - foreground, foreground], dim=1)
+    return logits.softmax(dim=1)
+
+
+def most_likely_classes(logits: Tensor, *, threshold: float | None) -> Tensor:
+    """Return the (B, H, W) uint8 class of every pixel from (B, C, H, W) logits.
+
+    A single logit makes a pixel of the second class where its sigmoid is above `threshold`.
+    """
+    if logits.shape[1] == 1:
+        return (logits[:, 0].sigmoid() > (0.5 if threshold is None else threshold)).to(torch.uint8)
+    return logits.argmax(dim=1).to(torch.uint8)
 
 
 def load_predictor(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "auto") -> Predictor:

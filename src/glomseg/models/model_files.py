@@ -189,6 +189,17 @@ def _implausible(card: ModelCard) -> str:
         return f"scaling.fit_px = {scaling.fit_px} must be from 1 to 65,536 pixels"
     if scaling.interpolation not in ("area", "bilinear"):
         return f"scaling.interpolation = {scaling.interpolation!r} must be 'area' or 'bilinear'"
+    inference = card.inference
+    window, stride = inference.window_px, inference.stride_px
+    if (window is None) != (stride is None):
+        return "inference.window_px and inference.stride_px belong together"
+    for side, step in zip(window or (), stride or (), strict=True):
+        if not 0 < step <= side <= 2**16:
+            return f"inference.stride_px = {stride} must be from 1 to inference.window_px = {window}"
+    if not 1 <= inference.size_divisor <= 1024:
+        return f"inference.size_divisor = {inference.size_divisor} must be from 1 to 1,024"
+    if inference.threshold is not None and not 0 < inference.threshold < 1:
+        return f"inference.threshold = {inference.threshold} must be between 0 and 1"
     if not all(0 <= channel <= 255 for color in card.classes.colors for channel in color):
         return f"classes.colors = {card.classes.colors} must be from 0 to 255"
     return ""

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from glomseg.models.build import build_model
+
+from ..goldens import fill, hashed_images
 
 # Figures from MMSegmentation 1.2.2 for pspnet_r50-d8 with 19 classes.
 GOLDEN = {
@@ -46,27 +47,6 @@ GOLDEN = {
 }
 
 
-def hashed_uniform(n: int, index: int) -> np.ndarray:
-    """Return n float64 numbers in [-0.5, 0.5) from two rounds of a 32-bit integer hash."""
-    a = (np.arange(n, dtype=np.uint64) + index * 1000003 + 1) & 0xFFFFFFFF
-    for multiplier in (2246822519, 3266489917):
-        a = ((a ^ (a >> 15)) * multiplier) & 0xFFFFFFFF
-    a ^= a >> 16
-    return a / 2**32 - 0.5
-
-
-def fill(model: nn.Module) -> None:
-    """Fill every entry of a model by the rule the golden figures were made with."""
-    for index, (name, value) in enumerate(model.state_dict().items()):
-        if value.ndim == 4:
-            fan_in = value[0].numel()
-            numbers = hashed_uniform(value.numel(), index) * np.sqrt(24 / fan_in)
-            value.copy_(torch.from_numpy(numbers).reshape(value.shape))
-        elif value.ndim == 1:
-            is_one = name.endswith("running_var") or (name.endswith("weight") and not name.endswith("bn3.weight"))
-            value.fill_(1.0 if is_one else 0.2 if name.endswith("bn3.weight") else 0.0)
-
-
 @pytest.fixture(scope="module")
 def filled():
     model = build_model("pspnet_r50", n_classes=19).double().eval()
@@ -76,9 +56,8 @@ def filled():
 
 @pytest.mark.parametrize("size", GOLDEN)
 def test_outputs_are_openmmlabs_to_1e_9(filled, size):
-    height, width = size
     golden = GOLDEN[size]
-    images = torch.from_numpy(hashed_uniform(3 * height * width, 9999) * 4).reshape(1, 3, height, width)
+    images = hashed_images(*size)
     with torch.no_grad():
         features = filled.backbone(images)
         outputs = {"main": filled.decode_head(features), "auxiliary": filled.auxiliary_head(features)}

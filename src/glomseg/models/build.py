@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError, validate_call
 
 from glomseg.errors import InvalidInputError
+from glomseg.models.compose import compose
 from glomseg.models.families.fast_scnn import fast_scnn
 from glomseg.models.families.on_resnet import deeplabv3, deeplabv3plus, fcn, pspnet
 from glomseg.models.families.on_unet import deeplabv3_unet, fcn_unet, pspnet_unet
@@ -34,7 +35,10 @@ ARCHITECTURES: dict[str, Callable[..., Segmentor]] = {
     "deeplabv3_unet": deeplabv3_unet,
     "fast_scnn": fast_scnn,
 }
-"""Builders by name; each takes ``n_classes`` and its own options by keyword."""
+"""Builders of families by name; each takes ``n_classes`` and its own options by keyword."""
+
+COMPOSED = "composed"
+"""The architecture of networks that are described part by part; its options are those of `compose`."""
 
 
 def build_model(architecture: str, *, n_classes: int, **options: Any) -> Segmentor:
@@ -43,7 +47,7 @@ def build_model(architecture: str, *, n_classes: int, **options: Any) -> Segment
     Parameters
     ----------
     architecture
-        A name in `ARCHITECTURES`.
+        A name in `ARCHITECTURES`, or `COMPOSED`.
     n_classes
         Channels of the logits, at least 2.
     **options
@@ -82,6 +86,8 @@ def resolved_options(architecture: str, options: Mapping[str, Any]) -> dict[str,
 
 
 def _builder(architecture: str) -> Callable[..., Segmentor]:
+    if architecture == COMPOSED:
+        return compose
     if architecture not in ARCHITECTURES:
         raise InvalidInputError(
             f"there is no architecture {architecture!r}; {_did_you_mean(architecture, list(ARCHITECTURES))}"

@@ -3,15 +3,15 @@ import torch
 from torch import nn
 
 from glomseg.inference.runtime import fold_batchnorm, prepare_for_inference
-from glomseg.models.build import ARCHITECTURES, build_model
+from glomseg.models.build import ARCHITECTURES, build_model, resolved_options
 from glomseg.models.winograd import WinogradConv2d
 
 CPU = torch.device("cpu")
 
 
-def network(architecture):
+def network(architecture, **options):
     torch.manual_seed(0)
-    built = build_model(architecture, n_classes=2).eval()
+    built = build_model(architecture, n_classes=2, **options).eval()
     with torch.no_grad():
         for module in built.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -22,9 +22,21 @@ def network(architecture):
     return built
 
 
-@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if "r101" not in name])
-def test_folding_leaves_no_normalisation_and_the_same_logits(architecture):
-    given = network(architecture).double()
+def narrow(architecture):
+    """Options that make a network quick, where it has them."""
+    return {"base_channels": 16} if "base_channels" in resolved_options(architecture, {}) else {}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options"),
+    [
+        *((name, narrow(name)) for name in ARCHITECTURES if "r101" not in name),
+        ("fcn_r18", {"variant": "v1", "base_channels": 16}),
+        ("fcn_r18", {"variant": "v1d", "base_channels": 16}),
+    ],
+)
+def test_folding_leaves_no_normalisation_and_the_same_logits(architecture, options):
+    given = network(architecture, **options).double()
     entries = {name: value.clone() for name, value in given.state_dict().items()}
     folded = fold_batchnorm(given)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
@@ -36,9 +48,18 @@ def test_folding_leaves_no_normalisation_and_the_same_logits(architecture):
     assert all(torch.equal(value, entries[name]) for name, value in given.state_dict().items())
 
 
-@pytest.mark.parametrize("architecture", ["pspnet_r18", "fpn_resnet_small"])
-def test_the_prepared_network_gives_the_same_logits(architecture):
-    given = network(architecture)
+@pytest.mark.parametrize(
+    ("architecture", "options"),
+    [
+        ("pspnet_r18", {}),
+        ("fpn_resnet_small", {}),
+        ("deeplabv3plus_r18", {"variant": "v1d"}),
+        ("pspnet_unet", {"base_channels": 16}),
+        ("fast_scnn", {}),
+    ],
+)
+def test_the_prepared_network_gives_the_same_logits(architecture, options):
+    given = network(architecture, **options)
     prepared = prepare_for_inference(given, device=CPU, precision="32-true")
     images = torch.randn(1, 3, 264, 280)
     with torch.no_grad():

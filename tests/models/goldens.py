@@ -3,18 +3,24 @@
 Golden figures in the tests of this folder are what MMSegmentation 1.2.2 gives under this rule in float64.
 """
 
+import ast
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from glomseg.models.segmentor import Segmentor
+
 
 def hashed_uniform(n: int, index: int) -> np.ndarray:
     """Return n float64 numbers in [-0.5, 0.5) from two rounds of a 32-bit integer hash."""
-    a = (np.arange(n, dtype=np.uint64) + index * 1000003 + 1) & 0xFFFFFFFF
+    a = np.arange(n, dtype=np.uint32)
+    a += np.uint32((index * 1000003 + 1) % 2**32)
     for multiplier in (2246822519, 3266489917):
-        a = ((a ^ (a >> 15)) * multiplier) & 0xFFFFFFFF
+        a ^= a >> 15
+        a *= np.uint32(multiplier)
     a ^= a >> 16
     return a / 2**32 - 0.5
 
@@ -42,3 +48,22 @@ def layout(model: nn.Module) -> tuple[int, int, str]:
     lines = "".join(f"{name} {tuple(value.shape)}\n" for name, value in entries.items())
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
     return len(entries), n_parameters, hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
+def listed_layout(path: Path) -> list[tuple[str, tuple[int, ...]]]:
+    """Return names and shapes of the entries in a file with a line "name, tab, shape, tab, type" for each."""
+    rows = [line.split("\t") for line in path.read_text().splitlines()]
+    return [(name, ast.literal_eval(shape)) for name, shape, _ in rows]
+
+
+def figures(logits: Tensor) -> list[float]:
+    """Return mean, standard deviation and the first four classes' values in the corner of (B, C, h, w) logits."""
+    return [float(logits.mean()), float(logits.std()), *logits[0, :4, 0, 0].tolist()]
+
+
+def all_figures(model: Segmentor, images: Tensor) -> list[list[float]]:
+    """Return the figures of the decode head's logits, then of those of each auxiliary head, in evaluation mode."""
+    features = model.backbone(images)
+    auxiliary = model.auxiliary_head
+    heads = auxiliary if isinstance(auxiliary, nn.ModuleList) else [auxiliary]
+    return [figures(head(features)) for head in (model.decode_head, *heads)]

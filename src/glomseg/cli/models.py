@@ -9,9 +9,22 @@ if TYPE_CHECKING:
 
 PURPOSES = {
     "fpn_resnet_small": "small and quick, for processors: the default",
+    "fcn_r18": "the lightest FCN, for a small GPU",
+    "fcn_r50": "the plainest head on ResNet-50, for a GPU",
+    "fcn_r101": "the same on ResNet-101, for a GPU with much memory",
     "pspnet_r18": "the lightest PSPNet, for a small GPU",
     "pspnet_r50": "the usual PSPNet of MMSegmentation, for a GPU",
     "pspnet_r101": "the largest PSPNet, for a GPU with much memory",
+    "deeplabv3_r18": "the lightest DeepLabV3, for a small GPU",
+    "deeplabv3_r50": "the usual DeepLabV3, dearer than PSPNet, for a GPU",
+    "deeplabv3_r101": "the largest DeepLabV3, for a GPU with much memory",
+    "deeplabv3plus_r18": "the lightest DeepLabV3+, with outlines at stride 4, for a small GPU",
+    "deeplabv3plus_r50": "the usual DeepLabV3+, for a GPU",
+    "deeplabv3plus_r101": "the largest DeepLabV3+, for a GPU with much memory",
+    "fcn_unet": "the usual U-Net, with logits as large as the image, for a GPU with much memory",
+    "pspnet_unet": "U-Net with pyramid pooling at full resolution",
+    "deeplabv3_unet": "U-Net with dilated convolutions at full resolution",
+    "fast_scnn": "the smallest and quickest network, also for processors",
 }
 
 

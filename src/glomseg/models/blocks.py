@@ -1,10 +1,13 @@
 """The pieces that networks are made of."""
 
+from collections.abc import Sequence
+
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class ConvBNReLU(nn.Module):
-    """Convolution, batch normalisation, ReLU, with OpenMMLab's entry names ``conv`` and ``bn``.
+class ConvBN(nn.Module):
+    """Convolution and batch normalisation, with OpenMMLab's entry names ``conv`` and ``bn``.
 
     Parameters
     ----------
@@ -14,10 +17,19 @@ class ConvBNReLU(nn.Module):
         Side of the kernel in pixels, odd; the padding keeps the size at stride 1.
     stride, dilation
         Of the convolution, in pixels.
+    groups
+        Into how many sets the channels are divided; each set of outputs sees only its own inputs.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, kernel_size: int, stride: int = 1, dilation: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel_size: int,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
@@ -27,14 +39,72 @@ class ConvBNReLU(nn.Module):
             stride=stride,
             padding=dilation * (kernel_size // 2),
             dilation=dilation,
+            groups=groups,
             bias=False,
         )
         self.bn = nn.BatchNorm2d(out_channels)
-        self.activate = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.activate(self.bn(self.conv(x)))
+        out: Tensor = self.bn(self.conv(x))
         return out
+
+
+class ConvBNReLU(ConvBN):
+    """Convolution, batch normalisation, ReLU; parameters and entries are those of `ConvBN`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(super().forward(x), inplace=True)
+
+
+class DepthwiseSeparableConv(nn.Module):
+    """A convolution of each channel by itself, then one that mixes the channels of each pixel.
+
+    Parameters
+    ----------
+    in_channels, out_channels
+        Number of channels.
+    kernel_size, stride, dilation
+        Of the first convolution, in pixels.
+    relu_between
+        Whether a ReLU follows the first convolution too.
+
+    References
+    ----------
+    Chollet, Xception: Deep Learning with Depthwise Separable Convolutions, CVPR 2017.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel_size: int = 3,
+        stride: int = 1,
+        dilation: int = 1,
+        relu_between: bool = True,
+    ) -> None:
+        super().__init__()
+        depthwise = ConvBNReLU if relu_between else ConvBN
+        self.depthwise_conv = depthwise(
+            in_channels,
+            in_channels,
+            kernel_size=kernel_size,
+            stride=stride,
+            dilation=dilation,
+            groups=in_channels,
+        )
+        self.pointwise_conv = ConvBNReLU(in_channels, out_channels, kernel_size=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.pointwise_conv(self.depthwise_conv(x))
+        return out
+
+
+def pyramid_pooling(in_channels: int, channels: int, *, scales: Sequence[int]) -> nn.ModuleList:
+    """Return one branch a scale: averages over a grid of scale x scale cells, brought to `channels`."""
+    return nn.ModuleList(
+        nn.Sequential(nn.AdaptiveAvgPool2d(scale), ConvBNReLU(in_channels, channels, kernel_size=1)) for scale in scales
+    )
 
 
 def init_conv_bn(module: nn.Module) -> None:

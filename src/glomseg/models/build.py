@@ -9,14 +9,30 @@ from typing import Any
 from pydantic import ValidationError, validate_call
 
 from glomseg.errors import InvalidInputError
-from glomseg.models.families import fpn_resnet_small, pspnet
+from glomseg.models.families.fast_scnn import fast_scnn
+from glomseg.models.families.on_resnet import deeplabv3, deeplabv3plus, fcn, pspnet
+from glomseg.models.families.on_unet import deeplabv3_unet, fcn_unet, pspnet_unet
+from glomseg.models.families.small import fpn_resnet_small
 from glomseg.models.segmentor import Segmentor
 
 ARCHITECTURES: dict[str, Callable[..., Segmentor]] = {
     "fpn_resnet_small": fpn_resnet_small,
+    "fcn_r18": partial(fcn, depth=18, head_channels=128, auxiliary_channels=64),
+    "fcn_r50": partial(fcn, depth=50),
+    "fcn_r101": partial(fcn, depth=101),
     "pspnet_r18": partial(pspnet, depth=18, head_channels=128, auxiliary_channels=64),
     "pspnet_r50": partial(pspnet, depth=50),
     "pspnet_r101": partial(pspnet, depth=101),
+    "deeplabv3_r18": partial(deeplabv3, depth=18, head_channels=128, auxiliary_channels=64),
+    "deeplabv3_r50": partial(deeplabv3, depth=50),
+    "deeplabv3_r101": partial(deeplabv3, depth=101),
+    "deeplabv3plus_r18": partial(deeplabv3plus, depth=18, head_channels=128, auxiliary_channels=64, c1_channels=12),
+    "deeplabv3plus_r50": partial(deeplabv3plus, depth=50),
+    "deeplabv3plus_r101": partial(deeplabv3plus, depth=101),
+    "fcn_unet": fcn_unet,
+    "pspnet_unet": pspnet_unet,
+    "deeplabv3_unet": deeplabv3_unet,
+    "fast_scnn": fast_scnn,
 }
 """Builders by name; each takes ``n_classes`` and its own options by keyword."""
 

@@ -1,7 +1,8 @@
-"""ResNet backbones in their "v1c" form, as OpenMMLab builds them."""
+"""ResNet backbones in the forms that OpenMMLab builds."""
 
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glomseg.models.blocks import init_conv_bn
@@ -81,8 +82,8 @@ DEPTHS: dict[int, tuple[type[Block], tuple[int, int, int, int]]] = {
 """Block and number of blocks of each stage, by depth."""
 
 
-class ResNetV1c(nn.Module):
-    """ResNet whose first 7x7 convolution is replaced by three 3x3 ones (the "deep stem").
+class ResNet(nn.Module):
+    """ResNet in the forms that OpenMMLab calls ResNet, ResNetV1c (`deep_stem`) and ResNetV1d (`avg_down` as well).
 
     Parameters
     ----------
@@ -95,16 +96,23 @@ class ResNetV1c(nn.Module):
     strides, dilations
         Of the four stages, in pixels. (1, 2, 1, 1) with (1, 1, 2, 4) makes the output stride 8 and
         keeps the field of view of stride 32.
+    deep_stem
+        Whether three 3x3 convolutions take the place of the first 7x7 one.
+    avg_down
+        Whether the shortcut of a block with a stride averages pixels instead of leaving some out.
     contract_dilation
         Whether the first block of a dilated stage uses half its dilation, as OpenMMLab's
         segmentation models do against gridding.
+    multi_grid
+        Dilation of each block of the last stage, in place of the stage's own.
     zero_init_residual
         Whether every block starts as the identity: the weight of its last normalisation is 0.
 
     References
     ----------
-    He et al., Deep Residual Learning for Image Recognition, CVPR 2016; the deep stem: He et al., Bag of
-    Tricks for Image Classification with Convolutional Neural Networks, CVPR 2019.
+    He et al., Deep Residual Learning for Image Recognition, CVPR 2016; deep stem and averaging shortcut: He
+    et al., Bag of Tricks for Image Classification with Convolutional Neural Networks, CVPR 2019; multi-grid:
+    Chen et al., Rethinking Atrous Convolution for Semantic Image Segmentation, arXiv:1706.05587.
     """
 
     def __init__(
@@ -115,20 +123,33 @@ class ResNetV1c(nn.Module):
         stem_channels: int = 64,
         strides: Sequence[int] = (1, 2, 2, 2),
         dilations: Sequence[int] = (1, 1, 1, 1),
-        contract_dilation: bool = True,
+        deep_stem: bool = False,
+        avg_down: bool = False,
+        contract_dilation: bool = False,
+        multi_grid: Sequence[int] | None = None,
         zero_init_residual: bool = True,
     ) -> None:
         super().__init__()
         block, n_blocks = DEPTHS[depth]
-        self.stem = _deep_stem(stem_channels)
+        self.deep_stem = deep_stem
+        if deep_stem:
+            self.stem = _deep_stem(stem_channels)
+        else:
+            self.conv1 = nn.Conv2d(3, stem_channels, 7, stride=2, padding=3, bias=False)
+            self.bn1 = nn.BatchNorm2d(stem_channels)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         in_channels = stem_channels
         stages = []
         for i in range(4):
             channels = base_channels * 2**i
-            first_dilation = dilations[i] // 2 if contract_dilation and dilations[i] > 1 else dilations[i]
-            stage_dilations = [first_dilation] + [dilations[i]] * (n_blocks[i] - 1)
-            stages.append(_stage(block, in_channels, channels, stride=strides[i], dilations=stage_dilations))
+            if i == 3 and multi_grid is not None:
+                block_dilations = list(multi_grid)
+            else:
+                first_dilation = max(dilations[i] // 2, 1) if contract_dilation else dilations[i]
+                block_dilations = [first_dilation] + [dilations[i]] * (n_blocks[i] - 1)
+            stages.append(
+                _stage(block, in_channels, channels, stride=strides[i], dilations=block_dilations, avg_down=avg_down)
+            )
             in_channels = channels * block.expansion
         # Attributes, not a ModuleList: the names layer1 to layer4 are in every checkpoint.
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
@@ -141,7 +162,8 @@ class ResNetV1c(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return the features of the four stages, finest first, from (B, 3, H, W) normalised images."""
-        x = self.maxpool(self.stem(images))
+        x = self.stem(images) if self.deep_stem else F.relu(self.bn1(self.conv1(images)), inplace=True)
+        x = self.maxpool(x)
         features = []
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = stage(x)
@@ -165,14 +187,12 @@ def _deep_stem(channels: int) -> nn.Sequential:
 
 
 def _stage(
-    block: type[Block], in_channels: int, channels: int, *, stride: int, dilations: Sequence[int]
+    block: type[Block], in_channels: int, channels: int, *, stride: int, dilations: Sequence[int], avg_down: bool
 ) -> nn.Sequential:
     out_channels = channels * block.expansion
     downsample = None
     if stride != 1 or in_channels != out_channels:
-        downsample = nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False), nn.BatchNorm2d(out_channels)
-        )
+        downsample = _shortcut(in_channels, out_channels, stride=stride, avg_down=avg_down)
     blocks: list[nn.Module] = [
         block(in_channels, channels, stride=stride, dilation=dilations[0], downsample=downsample)
     ]
@@ -180,3 +200,12 @@ def _stage(
         block(out_channels, channels, stride=1, dilation=dilation, downsample=None) for dilation in dilations[1:]
     ]
     return nn.Sequential(*blocks)
+
+
+def _shortcut(in_channels: int, out_channels: int, *, stride: int, avg_down: bool) -> nn.Sequential:
+    norm = nn.BatchNorm2d(out_channels)
+    if not avg_down:
+        return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False), norm)
+    # At stride 1 there is nothing to average, but the convolution is number 1 of the shortcut all the same.
+    average = nn.Identity() if stride == 1 else nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False)
+    return nn.Sequential(average, nn.Conv2d(in_channels, out_channels, 1, bias=False), norm)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from glomseg.models.blocks import ConvBNReLU, conv_seg, init_conv_bn
+from glomseg.models.blocks import ConvBNReLU, conv_seg, init_conv_bn, pyramid_pooling
 
 
 class PSPHead(nn.Module):
@@ -24,6 +24,8 @@ class PSPHead(nn.Module):
         Which of the backbone's features is used.
     pool_scales
         Sides of the grids, in cells.
+    align_corners
+        Whether the corner cells of a grid lie at the corners of the feature when it is enlarged.
     dropout
         Probability that a channel is dropped before the classifier in training.
 
@@ -40,16 +42,15 @@ class PSPHead(nn.Module):
         n_classes: int,
         in_index: int = -1,
         pool_scales: Sequence[int] = (1, 2, 3, 6),
+        align_corners: bool = False,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.in_index = in_index
+        self.align_corners = align_corners
         self.conv_seg = conv_seg(channels, n_classes)
         self.dropout = nn.Dropout2d(dropout)
-        self.psp_modules = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(scale), ConvBNReLU(in_channels, channels, kernel_size=1))
-            for scale in pool_scales
-        )
+        self.psp_modules = pyramid_pooling(in_channels, channels, scales=pool_scales)
         self.bottleneck = ConvBNReLU(in_channels + len(pool_scales) * channels, channels, kernel_size=3)
         init_conv_bn(self.psp_modules)
         init_conv_bn(self.bottleneck)
@@ -60,10 +61,11 @@ class PSPHead(nn.Module):
         own, *branches = self.split_weight()
         joined = self.bottleneck
         height, width = x.shape[-2:]
-        pyramid = pyramid_convolution([pool(x) for pool in self.psp_modules], branches, size=(height, width))
+        pools = [pool(x) for pool in self.psp_modules]
+        pyramid = pyramid_convolution(pools, branches, size=(height, width), align_corners=self.align_corners)
         # The convolution's own way of computing, with the part of its weight that belongs to x.
         x = joined.conv._conv_forward(x, own, joined.conv.bias) + pyramid
-        logits: Tensor = self.conv_seg(self.dropout(joined.activate(joined.bn(x))))
+        logits: Tensor = self.conv_seg(self.dropout(F.relu(joined.bn(x))))
         return logits
 
     def split_weight(self) -> tuple[Tensor, ...]:
@@ -86,6 +88,7 @@ class SplitPSPHead(nn.Module):
         super().__init__()
         own, *branches = head.split_weight()
         self.in_index = head.in_index
+        self.align_corners = head.align_corners
         self.psp_modules = head.psp_modules
         self.branches = nn.ParameterList(branch.clone() for branch in branches)
         self.own = nn.Conv2d(own.shape[1], own.shape[0], 3, padding=1)
@@ -98,12 +101,16 @@ class SplitPSPHead(nn.Module):
         x = features[self.in_index]
         height, width = x.shape[-2:]
         pools = [pool(x) for pool in self.psp_modules]
-        pyramid = pyramid_convolution(pools, list(self.branches), size=(height, width))
+        pyramid = pyramid_convolution(
+            pools, list(self.branches), size=(height, width), align_corners=self.align_corners
+        )
         logits: Tensor = self.conv_seg(F.relu(self.own(x) + pyramid))
         return logits
 
 
-def pyramid_convolution(grids: Sequence[Tensor], weights: Sequence[Tensor], *, size: tuple[int, int]) -> Tensor:
+def pyramid_convolution(
+    grids: Sequence[Tensor], weights: Sequence[Tensor], *, size: tuple[int, int], align_corners: bool = False
+) -> Tensor:
     """Return the sum of the 3x3 convolutions of coarse grids enlarged to (h, w), without enlarging them.
 
     Enlarging bilinearly and convolving are both linear, so their order can be changed: the channels are
@@ -118,12 +125,14 @@ def pyramid_convolution(grids: Sequence[Tensor], weights: Sequence[Tensor], *, s
         (O, I, 3, 3) each, one convolution a grid.
     size
         (h, w) in pixels.
+    align_corners
+        Of the enlarging: whether the corner cells lie at the corners of the result.
 
     Returns
     -------
     sum
         (B, O, h, w) in channels-last memory format: what ``conv2d(interpolate(grid, size), weight,
-        padding=1)`` gives, summed over the grids, with ``mode="bilinear", align_corners=False``.
+        padding=1)`` gives, summed over the grids, with ``mode="bilinear"``.
     """
     height, width = size
     mixed_rows = []
@@ -133,20 +142,20 @@ def pyramid_convolution(grids: Sequence[Tensor], weights: Sequence[Tensor], *, s
         cells = grid.permute(0, 2, 3, 1)  # (B, k, k, I)
         taps = F.linear(cells, weight.permute(2, 3, 0, 1).flatten(0, 2))  # (B, k, k, 9 O)
         taps = taps.view(len(grid), side, side, 3, 3, -1).permute(0, 3, 1, 4, 2, 5)  # (B, 3, k, 3, k, O)
-        columns = _tap_weights(side, width).to(taps)  # (w, 3 k)
+        columns = _tap_weights(side, width, align_corners=align_corners).to(taps)  # (w, 3 k)
         mixed_rows.append(columns @ taps.flatten(3, 4).flatten(1, 2))  # (B, 3 k, w, O)
-        row_weights.append(_tap_weights(side, height).to(taps))  # (h, 3 k)
+        row_weights.append(_tap_weights(side, height, align_corners=align_corners).to(taps))  # (h, 3 k)
     rows = torch.cat(mixed_rows, dim=1).flatten(2)  # (B, sum of 3 k, w O)
     out = torch.cat(row_weights, dim=1) @ rows  # (B, h, w O)
     return out.view(*out.shape[:2], width, -1).permute(0, 3, 1, 2)
 
 
-def _tap_weights(n_cells: int, n_px: int) -> Tensor:
+def _tap_weights(n_cells: int, n_px: int, *, align_corners: bool) -> Tensor:
     """Return (n_px, 3 n_cells) float64: how much each cell counts at a pixel's left neighbour, itself, its right one.
 
     Beyond the border there is nothing: the zero padding of the convolution.
     """
     cells = torch.eye(n_cells, dtype=torch.float64)[None]
-    here = F.interpolate(cells, size=n_px, mode="linear", align_corners=False)[0].T  # (n_px, n_cells)
+    here = F.interpolate(cells, size=n_px, mode="linear", align_corners=align_corners)[0].T  # (n_px, n_cells)
     padded = F.pad(here, (0, 0, 1, 1))
     return torch.cat([padded[:-2], padded[1:-1], padded[2:]], dim=1)

@@ -6,7 +6,7 @@ import torch
 
 from glomseg.models.build import build_model
 
-from .goldens import fill, hashed_images
+from ..goldens import fill, hashed_images
 
 # Figures from MMSegmentation 1.2.2 for pspnet_r50-d8 with 19 classes.
 GOLDEN = {

@@ -26,7 +26,10 @@ class ConvGN(nn.Module):
         self.activate = nn.ReLU(inplace=True) if activate else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.activate(self.gn(self.conv(x)))
+        gn = self.gn
+        # Called as a module it refuses a map of a single cell, which a tile of up to 32 pixels has.
+        normalised = torch.group_norm(self.conv(x), gn.num_groups, gn.weight, gn.bias, gn.eps)
+        out: Tensor = self.activate(normalised)
         return out
 
 

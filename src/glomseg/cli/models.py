@@ -25,6 +25,8 @@ PURPOSES = {
     "pspnet_unet": "U-Net with pyramid pooling at full resolution",
     "deeplabv3_unet": "U-Net with dilated convolutions at full resolution",
     "fast_scnn": "the smallest and quickest network, also for processors",
+    "mask2former_r50": "the usual Mask2Former, which finds masks and names them, for a GPU",
+    "mask2former_r101": "the same on ResNet-101, for a GPU with much memory",
 }
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError, validate_call
 from glomseg.errors import InvalidInputError
 from glomseg.models.compose import compose
 from glomseg.models.families.fast_scnn import fast_scnn
+from glomseg.models.families.mask2former import mask2former_resnet
 from glomseg.models.families.on_resnet import deeplabv3, deeplabv3plus, fcn, pspnet
 from glomseg.models.families.on_unet import deeplabv3_unet, fcn_unet, pspnet_unet
 from glomseg.models.families.small import fpn_resnet_small
@@ -34,6 +35,8 @@ ARCHITECTURES: dict[str, Callable[..., Segmentor]] = {
     "pspnet_unet": pspnet_unet,
     "deeplabv3_unet": deeplabv3_unet,
     "fast_scnn": fast_scnn,
+    "mask2former_r50": partial(mask2former_resnet, depth=50),
+    "mask2former_r101": partial(mask2former_resnet, depth=101),
 }
 """Builders of families by name; each takes ``n_classes`` and its own options by keyword."""
 

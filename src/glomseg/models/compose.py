@@ -17,6 +17,7 @@ from glomseg.models.backbones.resnet import ResNet
 from glomseg.models.backbones.unet import UNet
 from glomseg.models.heads.aspp import ASPPHead, DepthwiseSeparableASPPHead
 from glomseg.models.heads.fcn import FCNHead
+from glomseg.models.heads.mask2former.head import Mask2FormerHead
 from glomseg.models.heads.psp import PSPHead
 from glomseg.models.segmentor import Segmentor
 
@@ -32,6 +33,7 @@ NECKS: dict[str, Callable[..., nn.Module]] = {}
 HEADS: dict[str, Callable[..., nn.Module]] = {
     "aspp": ASPPHead,
     "fcn": FCNHead,
+    "mask2former": Mask2FormerHead,
     "psp": PSPHead,
     "separable_aspp": DepthwiseSeparableASPPHead,
 }

@@ -227,9 +227,6 @@ class Inference:
     window_px, stride_px
         (height, width) of the windows that the network sees one at a time, and of the steps between them;
         None shows it the image whole.
-    size_divisor
-        Working images are padded, on the right and below, to a multiple of this many pixels; the padding has
-        the mean colour.
     align_corners
         Whether corners lie on corners when logits are enlarged.
     threshold
@@ -239,7 +236,6 @@ class Inference:
 
     window_px: tuple[int, int] | None = None
     stride_px: tuple[int, int] | None = None
-    size_divisor: int = 1
     align_corners: bool = False
     threshold: float | None = None
 

@@ -1,4 +1,4 @@
-"""Windows, padding, corners and single logits, as MMSegmentation has them."""
+"""Windows, corners and single logits, as MMSegmentation has them."""
 
 import numpy as np
 import pytest
@@ -71,16 +71,6 @@ def test_an_image_smaller_than_the_window_is_seen_unpadded():
     made = predictor(Inference(window_px=(32, 8), stride_px=(16, 8)))
     assert made.logits(image(12, 16)).shape == (1, 2, 12, 16)
     assert [tuple(part.shape[-2:]) for part in made.model.saw] == [(12, 8), (12, 8)]
-
-
-def test_padding_has_the_mean_colour_and_is_cut_off():
-    made = predictor(Inference(size_divisor=8))
-    assert made.logits(image(12, 16)).shape == (1, 2, 12, 16)
-    (seen,) = made.model.saw
-    assert seen.shape[-2:] == (16, 16)
-    assert not seen[..., 12:, :].any()
-    expected = F.interpolate(Brightness()(seen).main, size=(16, 16), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(made.logits(image(12, 16)), expected[..., :12, :])
 
 
 def test_corners_lie_on_corners_if_the_card_says_so():

@@ -114,16 +114,12 @@ class Predictor:
         """
         inference = self.card.inference
         dtype = autocast_dtype(self.precision)
-        height, width = batch.shape[-2:]
         with torch.inference_mode(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            if inference.size_divisor > 1:
-                batch = F.pad(batch, (0, -width % inference.size_divisor, 0, -height % inference.size_divisor))
             if inference.window_px is None or inference.stride_px is None:
                 logits = self._window_logits(batch)
             else:
                 logits = self._logits_of_windows(batch, window_px=inference.window_px, stride_px=inference.stride_px)
-            logits = logits[..., :height, :width]
-            if image_size != (height, width):
+            if image_size != (batch.shape[-2], batch.shape[-1]):
                 logits = self._enlarged(logits, image_size)
         return logits
 

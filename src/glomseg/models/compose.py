@@ -6,9 +6,9 @@ The named families are compositions with names; this is the way for networks tha
 import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from torch import nn
 
 from glomseg.errors import InvalidInputError
@@ -50,6 +50,7 @@ def compose(
     neck: Part | None = None,
     auxiliary_head: Part | list[Part] | None = None,
     single_logit: bool = False,
+    size_divisor: Annotated[int, Field(ge=1, le=1024)] = 1,
 ) -> Segmentor:
     """Return a network made of the parts that are described.
 
@@ -64,6 +65,8 @@ def compose(
         A head, or a list of heads.
     single_logit
         Whether the heads give one logit for two classes, that of the second.
+    size_divisor
+        In evaluation mode images are padded until their sides are multiples of this many pixels.
 
     Raises
     ------
@@ -95,6 +98,7 @@ def compose(
         head(decode_head),
         auxiliary,
         neck=None if neck is None else _build("neck", NECKS, neck),
+        size_divisor=size_divisor,
     )
 
 

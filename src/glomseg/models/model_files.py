@@ -196,8 +196,6 @@ def _implausible(card: ModelCard) -> str:
     for side, step in zip(window or (), stride or (), strict=True):
         if not 0 < step <= side <= 2**16:
             return f"inference.stride_px = {stride} must be from 1 to inference.window_px = {window}"
-    if not 1 <= inference.size_divisor <= 1024:
-        return f"inference.size_divisor = {inference.size_divisor} must be from 1 to 1,024"
     if inference.threshold is not None and not 0 < inference.threshold < 1:
         return f"inference.threshold = {inference.threshold} must be between 0 and 1"
     if not all(0 <= channel <= 255 for color in card.classes.colors for channel in color):

@@ -90,8 +90,8 @@ def _preparation_rows(preparation: Preparation) -> list[tuple[str, str]]:
     else:
         window, stride = inference.window_px, inference.stride_px
         mode = f"windows of {window[1]} x {window[0]} pixels, {stride[1]} x {stride[0]} apart, their logits averaged"
-    if inference.size_divisor > 1:
-        mode += f", padded to a multiple of {inference.size_divisor} pixels"
+    if preparation.size_divisor > 1:
+        mode += f", padded to a multiple of {preparation.size_divisor} pixels"
     if inference.align_corners:
         mode += ", logits enlarged with corners on corners"
     return [("colours", colors), ("input scale", size), ("test mode", mode)]

@@ -75,6 +75,8 @@ def load_openmmlab(
 
     entries = current_names(state_dict_of(content, path=checkpoint))
     options = _without_absent_auxiliary(description.options, entries, notes)
+    if preparation.size_divisor != 1:
+        options["size_divisor"] = preparation.size_divisor
     if preparation.is_bgr:
         entries = flip_input_channels(entries)
         notes.append("the network saw blue first; the weights of its first layer were turned round to see red first")

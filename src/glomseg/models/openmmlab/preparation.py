@@ -25,6 +25,8 @@ class Preparation:
         Whether the network sees blue first.
     scaling, inference
         As in the model card.
+    size_divisor
+        Of the padding, as ``compose`` takes it.
     reduce_zero_label
         Whether value 0 of the mask files is ignored and value i + 1 stands for class i.
     notes
@@ -36,6 +38,7 @@ class Preparation:
     is_bgr: bool
     scaling: Scaling
     inference: Inference
+    size_divisor: int
     reduce_zero_label: bool
     notes: tuple[str, ...]
 
@@ -56,9 +59,10 @@ def describe_preparation(values: Values, network: NetworkDescription) -> Prepara
         notes.append(f"data_preprocessor.test_cfg: {', '.join(other)} is not carried over")
     if before.get("pad_val", 0) != 0 and divisor != 1:
         notes.append(f"images are padded with the mean colour, not with pad_val={before['pad_val']}")
+    if divisor != 1 and (model.get("test_cfg") or {}).get("mode") == "slide":
+        notes.append("each window is padded to a multiple of size_divisor, not the image")
     inference = replace(
         _windows(model.get("test_cfg") or {}),
-        size_divisor=int(divisor),
         align_corners=network.align_corners,
         threshold=network.threshold,
     )
@@ -74,6 +78,7 @@ def describe_preparation(values: Values, network: NetworkDescription) -> Prepara
         is_bgr=not before.get("bgr_to_rgb", before.get("to_rgb", False)) and bool(before),
         scaling=scaling,
         inference=inference,
+        size_divisor=int(divisor),
         reduce_zero_label=reduces,
         notes=tuple(notes),
     )

@@ -72,3 +72,23 @@ def test_wrong_words(glomseg, words, message):
     code, _, complained = glomseg("import", *words)
     assert code == 1
     assert message in complained
+
+
+def test_a_checkpoint_is_predicted_and_evaluated_as_it_is(files, tiny_dataset, glomseg):
+    folder, _ = files
+    image = tiny_dataset / "images" / "SITE_S01_T01.png"
+    for name, words in {
+        "a": [folder / "iter_9.pth"],
+        "b": [folder / "config.py", "--weights", folder / "iter_9.pth"],
+    }.items():
+        code, _, complained = glomseg("predict", words[0], image, "-o", folder / name, "--no-overlays", *words[1:])
+        assert code == 0
+        assert "names the 2 classes" in complained
+    assert (folder / "a" / "masks" / image.name).read_bytes() == (folder / "b" / "masks" / image.name).read_bytes()
+    names = ["--classes", "class 0,class 1"]
+    out = folder / "measured"
+    code, *_ = glomseg(
+        "evaluate", folder / "config.py", tiny_dataset, "--weights", folder / "iter_9.pth", "-o", out, *names
+    )
+    assert code == 0
+    assert "iter_9.pth" in (out / "evaluation.json").read_text()

@@ -16,10 +16,13 @@ from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.images import MAX_PIXELS
 from glomseg.inference.runtime import prepare_for_inference
 from glomseg.models.model_files import load_model
+from glomseg.models.openmmlab.importing import load_openmmlab
 from glomseg.runs import open_run
 from glomseg.types import ModelCard, Prediction
 
 Image = NDArray[np.uint8]
+
+CHECKPOINT_SUFFIXES = (".pth", ".pt")
 
 
 class Predictor:
@@ -35,6 +38,10 @@ class Predictor:
         "auto", "cpu", "cuda", ...
     precision
         "auto", "32-true", "bf16-mixed" or "16-mixed"; "auto" takes bf16 where the device has it.
+    file
+        Where the weights are from, if from a file.
+    notes
+        What is otherwise than where the model was made, in sentences.
 
     Examples
     --------
@@ -43,11 +50,22 @@ class Predictor:
     (1024, 1024)
     """
 
-    def __init__(self, model: nn.Module, card: ModelCard, *, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        card: ModelCard,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        file: Path | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         self.model = model.to(self.device).eval()
         self.card = card
+        self.file = file
+        self.notes = notes
 
     def predict(self, image: Image, *, mpp: float | None = None, keep_probabilities: bool = False) -> Prediction:
         """Return the class of every pixel of an image (H, W, 3) uint8 RGB, at the image's resolution.
@@ -183,13 +201,37 @@ def most_likely_classes(logits: Tensor, *, threshold: float | None) -> Tensor:
     return logits.argmax(dim=1).to(torch.uint8)
 
 
-def load_predictor(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "auto") -> Predictor:
-    """Return a predictor from a model file, or from a run folder, whose best model it takes."""
-    model, card = load_model(model_path(path))
+def load_predictor(
+    path: str | os.PathLike[str],
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Predictor:
+    """Return a predictor from a model file, from a run folder, or from what MMSegmentation wrote.
+
+    Parameters
+    ----------
+    path
+        A model file; a run folder, whose best model is taken; a ``.pth`` checkpoint of MMSegmentation that holds its
+        config; or, with `weights`, a config.
+    weights
+        The checkpoint that belongs to a config.
+    device, precision
+        As `Predictor` takes them.
+    """
+    path = model_path(path)
+    notes: tuple[str, ...] = ()
+    if weights is not None or path.suffix in CHECKPOINT_SUFFIXES:
+        imported = load_openmmlab(path if weights is None else weights, config=None if weights is None else path)
+        model, card, notes = imported.network, imported.card, imported.notes
+        path = path if weights is None else Path(weights)
+    else:
+        model, card = load_model(path)
     chosen = choose_device(device)
     precision = choose_precision(precision, chosen)
     fast = prepare_for_inference(model, device=chosen, precision=precision)
-    return Predictor(fast, card, device=str(chosen), precision=precision)
+    return Predictor(fast, card, device=str(chosen), precision=precision, file=path, notes=notes)
 
 
 def model_path(path: str | os.PathLike[str]) -> Path:

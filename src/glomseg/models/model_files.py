@@ -144,7 +144,8 @@ def _check_kind(path: Path) -> None:
     if start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
         raise InvalidInputError(
             f"{str(path)!r} is a PyTorch checkpoint, not a glomseg model: it does not say which classes, scale and "
-            f"colours it was made for. Start a training from it with `glomseg train DATA --weights {path}`"
+            f"colours it was made for. If it is from MMSegmentation, `glomseg import CONFIG.py {path}` makes a model "
+            f"of it; start a training from it with `glomseg train DATA --weights {path}`"
         )
     if len(start) < 9 or start[8:9] != b"{":
         raise InvalidInputError(

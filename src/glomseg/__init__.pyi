@@ -40,6 +40,7 @@ from .models.model_files import load_model as load_model, save_model as save_mod
 from .steps.benchmark import BenchmarkResult as BenchmarkResult, benchmark_model as benchmark_model
 from .steps.doctor import Check as Check, check_machine as check_machine
 from .steps.evaluate import EvaluationResult as EvaluationResult, evaluate_model as evaluate_model
+from .steps.export_model import ExportResult as ExportResult, export_model as export_model
 from .steps.import_model import (
     Explanation as Explanation,
     ImportResult as ImportResult,

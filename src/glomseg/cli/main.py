@@ -24,6 +24,7 @@ COMMANDS = (
     ("predict", "Find glomeruli in images."),
     ("benchmark", "Measure how fast a model is on this machine."),
     ("import", "Turn a model of MMSegmentation into a glomseg model."),
+    ("export", "Write a model for MMSegmentation."),
     ("models", "List the models and the known weights."),
 )
 

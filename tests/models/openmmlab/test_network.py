@@ -21,6 +21,7 @@ def test_options_have_the_names_that_they_have_here():
     assert network.options["backbone"] == {
         "name": "resnet",
         "deep_stem": True,
+        "avg_down": False,
         "depth": 18,
         "base_channels": 8,
         "stem_channels": 8,

@@ -98,7 +98,7 @@ def _mask2former_options(theirs: Values) -> dict[str, Any]:
 
 BACKBONES: dict[str, Translation] = {
     "ResNet": _resnet(),
-    "ResNetV1c": _resnet(deep_stem=True),
+    "ResNetV1c": _resnet(deep_stem=True, avg_down=False),
     "ResNetV1d": _resnet(deep_stem=True, avg_down=True),
     "UNet": Translation(
         name="unet",
@@ -196,6 +196,9 @@ BACKBONES: dict[str, Translation] = {
         eps=1e-6,
         more=_convnext_widths,
         more_reads=("arch",),
+        back=lambda ours: {"arch": {"depths": list(ours["depths"]), "channels": list(ours["channels"])}},
+        written={"out_indices": (0, 1, 2, 3), "gap_before_final_norm": False},
+        scope="mmpretrain.",
     ),
     "VisionTransformer": Translation(
         name="vit",
@@ -221,6 +224,11 @@ BACKBONES: dict[str, Translation] = {
         eps=None,
         more=_vit_options,
         more_reads=("img_size", "out_indices"),
+        back=lambda ours: {
+            "img_size": tuple(ours["img_size"]),
+            "out_indices": tuple(ours["out_indices"]),
+            "norm_cfg": {"type": "LN", "eps": ours["eps"], "requires_grad": True},
+        },
     ),
     "MSCAN": Translation(
         name="mscan",
@@ -264,6 +272,7 @@ def _head(name: str, *kept: str, one_feature: bool = True, corners: bool = False
         kept = ("in_index", *kept)
     else:
         only["in_index"] = _FOUR
+        others.setdefault("written", {"in_index": (0, 1, 2, 3)})
         only["align_corners"] = (False,)
     if corners:
         kept = ("align_corners", *kept)
@@ -296,9 +305,13 @@ HEADS: dict[str, Translation] = {
         one_feature=False,
         defaults={"ham_channels": 512},
         only={"in_index": ([1, 2, 3],)},
+        written={},
         norms=("GN",),
         more=_ham_options,
         more_reads=("ham_kwargs",),
+        back=lambda ours: {
+            "ham_kwargs": {"MD_S": 1, "MD_R": ours["n_bases"], "train_steps": 6, "eval_steps": 7, "inv_t": 100},
+        },
     ),
     "SegmenterMaskTransformerHead": Translation(
         name="segmenter",
@@ -314,6 +327,7 @@ HEADS: dict[str, Translation] = {
         },
         norms=("LN",),
         more_reads=("channels", "dropout_ratio", "align_corners"),  # without effect in this head
+        back=lambda ours: {"channels": ours["embed_dims"], "dropout_ratio": 0.0},
     ),
     "Mask2FormerHead": Translation(
         name="mask2former",

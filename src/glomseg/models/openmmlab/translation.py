@@ -45,8 +45,14 @@ class Translation:
         options hold it.
     needs_norm
         Whether the part is another network without a ``norm_cfg``.
-    more
-        Options of ours that are worked out from theirs.
+    more, more_reads
+        Options of ours that are worked out from theirs, and which of theirs that reads.
+    back
+        Options of theirs that are worked out from ours, where there is a `more` and the part can be written.
+    written
+        Options that are always written: those that OpenMMLab chooses otherwise by itself.
+    scope
+        Put before the type that is written: the package that has it.
     """
 
     name: str
@@ -60,6 +66,9 @@ class Translation:
     needs_norm: bool = False
     more: Callable[[Values], dict[str, Any]] | None = None
     more_reads: tuple[str, ...] = ()
+    back: Callable[[Values], dict[str, Any]] | None = None
+    written: Values = field(default_factory=dict)
+    scope: str = ""
 
 
 def translate(theirs: Values, table: Mapping[str, Translation], *, where: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from glomseg.errors import InvalidInputError
+from glomseg.models.openmmlab.mask2former import mask2former_config, mask2former_options
 from glomseg.models.openmmlab.translation import Translation
 
 Values = Mapping[str, Any]
@@ -72,28 +73,6 @@ def _ham_options(theirs: Values) -> dict[str, Any]:
         if value not in known.get(name, ()):
             raise InvalidInputError(f"LightHamHead's ham_kwargs {name}={value!r} is not known here")
     return options
-
-
-def _mask2former_options(theirs: Values) -> dict[str, Any]:
-    pixels, decoder = theirs["pixel_decoder"], theirs["transformer_decoder"]
-    encoder_layer, decoder_layer = pixels["encoder"]["layer_cfg"], decoder["layer_cfg"]
-    attention = encoder_layer["self_attn_cfg"]
-    levels = (theirs.get("num_transformer_feat_level", 3), attention["num_levels"], pixels.get("num_outs", 3))
-    if levels != (3, 3, 3) or not decoder_layer["self_attn_cfg"]["num_heads"] == attention["num_heads"]:
-        raise InvalidInputError(
-            f"a Mask2FormerHead with {levels} levels, or with other heads in each part, is not known"
-        )
-    return {
-        "feat_channels": theirs.get("feat_channels", 256),
-        "out_channels": theirs.get("out_channels", 256),
-        "num_queries": theirs.get("num_queries", 100),
-        "num_heads": attention["num_heads"],
-        "num_points": attention["num_points"],
-        "encoder_layers": pixels["encoder"]["num_layers"],
-        "encoder_feedforward": encoder_layer["ffn_cfg"]["feedforward_channels"],
-        "decoder_layers": decoder["num_layers"],
-        "decoder_feedforward": decoder_layer["ffn_cfg"]["feedforward_channels"],
-    }
 
 
 BACKBONES: dict[str, Translation] = {
@@ -334,7 +313,8 @@ HEADS: dict[str, Translation] = {
         kept=("in_channels",),
         only={"strides": ([4, 8, 16, 32],), "enforce_decoder_input_project": (False,), "align_corners": (False,)},
         norms=(),
-        more=_mask2former_options,
+        more=mask2former_options,
+        back=mask2former_config,
         more_reads=(
             *("feat_channels", "num_queries", "num_transformer_feat_level", "pixel_decoder", "transformer_decoder"),
             *("positional_encoding", "loss_cls", "loss_mask", "loss_dice", "train_cfg", "test_cfg"),

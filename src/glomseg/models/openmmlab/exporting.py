@@ -78,6 +78,7 @@ def _model(card: ModelCard) -> dict[str, Any]:
         options = composed_options(card.architecture, resolved_options(card.architecture, card.options))
     _check_same_entries(card, options)
     n_classes, is_single = len(card.classes), bool(options.get("single_logit"))
+    n_logits = 1 if is_single else n_classes
     head_options: dict[str, Any] = {"num_classes": n_classes, "align_corners": card.inference.align_corners}
     if is_single:
         head_options |= {"out_channels": 1, "threshold": card.inference.threshold or 0.5}
@@ -98,12 +99,14 @@ def _model(card: ModelCard) -> dict[str, Any]:
     }
     if options.get("neck") is not None:
         model["neck"] = _theirs("neck", options["neck"])
-    model["decode_head"] = _theirs("head", options["decode_head"]) | head_options
+    model["decode_head"] = _theirs("head", {**options["decode_head"], "n_classes": n_logits}) | head_options
     auxiliary = options.get("auxiliary_head")
     if isinstance(auxiliary, list):
-        model["auxiliary_head"] = [_theirs("head", part) | head_options for part in auxiliary]
+        model["auxiliary_head"] = [
+            _theirs("head", {**part, "n_classes": n_logits}) | head_options for part in auxiliary
+        ]
     elif auxiliary is not None:
-        model["auxiliary_head"] = _theirs("head", auxiliary) | head_options
+        model["auxiliary_head"] = _theirs("head", {**auxiliary, "n_classes": n_logits}) | head_options
     window, stride = card.inference.window_px, card.inference.stride_px
     model |= {"train_cfg": {}, "test_cfg": {"mode": "whole"}}
     if window is not None and stride is not None:

@@ -41,6 +41,7 @@ def mask2former_config(ours: Values) -> dict[str, Any]:
     def feed_forward(inner: int) -> dict[str, Any]:
         return {"embed_dims": width, "feedforward_channels": inner, "num_fcs": 2, "act_cfg": relu}
 
+    class_weight = [1.0] * ours["n_classes"] + [0.1]  # the last is "no object"
     encoder_layer = {
         "self_attn_cfg": {**attention, "num_levels": 3, "num_points": ours["num_points"], "dropout": 0.0},
         "ffn_cfg": feed_forward(ours["encoder_feedforward"]),
@@ -71,4 +72,8 @@ def mask2former_config(ours: Values) -> dict[str, Any]:
             "num_layers": ours["decoder_layers"],
             "layer_cfg": decoder_layer,
         },
+        # Only training uses the losses, but OpenMMLab does not build the head without them.
+        "loss_cls": {"type": "mmdet.CrossEntropyLoss", "loss_weight": 2.0, "class_weight": class_weight},
+        "loss_mask": {"type": "mmdet.CrossEntropyLoss", "use_sigmoid": True, "loss_weight": 5.0},
+        "loss_dice": {"type": "mmdet.DiceLoss", "naive_dice": True, "eps": 1.0, "loss_weight": 5.0},
     }

@@ -25,6 +25,12 @@ PURPOSES = {
     "pspnet_unet": "U-Net with pyramid pooling at full resolution",
     "deeplabv3_unet": "U-Net with dilated convolutions at full resolution",
     "fast_scnn": "the smallest and quickest network, also for processors",
+    "segformer_mit_b0": "the smallest SegFormer, light enough for a processor",
+    "segformer_mit_b1": "the same with wider stages, for a small GPU",
+    "segformer_mit_b2": "SegFormer with about the parameters of ResNet-50, for a GPU",
+    "segformer_mit_b3": "a deeper SegFormer, for a GPU",
+    "segformer_mit_b4": "a still deeper SegFormer, for a GPU with much memory",
+    "segformer_mit_b5": "the largest SegFormer, for a GPU with much memory",
 }
 
 

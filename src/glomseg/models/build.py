@@ -12,6 +12,7 @@ from glomseg.errors import InvalidInputError
 from glomseg.models.families.fast_scnn import fast_scnn
 from glomseg.models.families.on_resnet import deeplabv3, deeplabv3plus, fcn, pspnet
 from glomseg.models.families.on_unet import deeplabv3_unet, fcn_unet, pspnet_unet
+from glomseg.models.families.segformer import segformer
 from glomseg.models.families.small import fpn_resnet_small
 from glomseg.models.segmentor import Segmentor
 
@@ -33,6 +34,12 @@ ARCHITECTURES: dict[str, Callable[..., Segmentor]] = {
     "pspnet_unet": pspnet_unet,
     "deeplabv3_unet": deeplabv3_unet,
     "fast_scnn": fast_scnn,
+    "segformer_mit_b0": partial(segformer, embed_dims=32, depths=(2, 2, 2, 2)),
+    "segformer_mit_b1": partial(segformer, depths=(2, 2, 2, 2)),
+    "segformer_mit_b2": partial(segformer, depths=(3, 4, 6, 3)),
+    "segformer_mit_b3": partial(segformer, depths=(3, 4, 18, 3)),
+    "segformer_mit_b4": partial(segformer, depths=(3, 8, 27, 3)),
+    "segformer_mit_b5": partial(segformer, depths=(3, 6, 40, 3)),
 }
 """Builders by name; each takes ``n_classes`` and its own options by keyword."""
 

@@ -10,6 +10,9 @@ CPU = torch.device("cpu")
 WIDE = ("segformer", "segmenter", "segnext", "upernet")  # families tested with the narrow networks below
 NARROW = {
     "segformer_mit_b0": {"embed_dims": 8, "depths": (1, 2, 1, 1), "head_channels": 16},
+    "upernet_r50": {"base_channels": 8, "head_channels": 128},
+    "upernet_swin_t": {"embed_dims": 32, "depths": (1, 2, 1, 1), "head_channels": 32},
+    "upernet_convnext_t": {"channels": (16, 24, 32, 48), "depths": (1, 1, 1, 1), "head_channels": 32},
 }
 
 

@@ -31,6 +31,17 @@ PURPOSES = {
     "segformer_mit_b3": "a deeper SegFormer, for a GPU",
     "segformer_mit_b4": "a still deeper SegFormer, for a GPU with much memory",
     "segformer_mit_b5": "the largest SegFormer, for a GPU with much memory",
+    "upernet_r50": "a feature pyramid on ResNet-50, for a GPU",
+    "upernet_r101": "the same on ResNet-101, for a GPU with much memory",
+    "upernet_swin_t": "UPerNet on the smallest Swin Transformer, for a GPU",
+    "upernet_swin_s": "the same with a deeper third stage, for a GPU with much memory",
+    "upernet_swin_b": "the same with wider stages, for a GPU with much memory",
+    "upernet_swin_l": "the largest Swin, for the largest GPUs",
+    "upernet_convnext_t": "UPerNet on the smallest ConvNeXt, for a GPU",
+    "upernet_convnext_s": "a deeper ConvNeXt, for a GPU with much memory",
+    "upernet_convnext_b": "a wider ConvNeXt, for a GPU with much memory",
+    "upernet_convnext_l": "a still wider ConvNeXt, for the largest GPUs",
+    "upernet_convnext_xl": "the largest ConvNeXt, for the largest GPUs",
 }
 
 

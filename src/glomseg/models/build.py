@@ -14,6 +14,7 @@ from glomseg.models.families.on_resnet import deeplabv3, deeplabv3plus, fcn, psp
 from glomseg.models.families.on_unet import deeplabv3_unet, fcn_unet, pspnet_unet
 from glomseg.models.families.segformer import segformer
 from glomseg.models.families.small import fpn_resnet_small
+from glomseg.models.families.upernet import upernet_convnext, upernet_resnet, upernet_swin
 from glomseg.models.segmentor import Segmentor
 
 ARCHITECTURES: dict[str, Callable[..., Segmentor]] = {
@@ -40,6 +41,17 @@ ARCHITECTURES: dict[str, Callable[..., Segmentor]] = {
     "segformer_mit_b3": partial(segformer, depths=(3, 4, 18, 3)),
     "segformer_mit_b4": partial(segformer, depths=(3, 8, 27, 3)),
     "segformer_mit_b5": partial(segformer, depths=(3, 6, 40, 3)),
+    "upernet_r50": partial(upernet_resnet, depth=50),
+    "upernet_r101": partial(upernet_resnet, depth=101),
+    "upernet_swin_t": partial(upernet_swin, embed_dims=96, depths=(2, 2, 6, 2)),
+    "upernet_swin_s": partial(upernet_swin, embed_dims=96, depths=(2, 2, 18, 2)),
+    "upernet_swin_b": partial(upernet_swin, embed_dims=128, depths=(2, 2, 18, 2)),
+    "upernet_swin_l": partial(upernet_swin, embed_dims=192, depths=(2, 2, 18, 2)),
+    "upernet_convnext_t": partial(upernet_convnext, depths=(3, 3, 9, 3)),
+    "upernet_convnext_s": partial(upernet_convnext, drop_path_rate=0.3),
+    "upernet_convnext_b": partial(upernet_convnext, channels=(128, 256, 512, 1024)),
+    "upernet_convnext_l": partial(upernet_convnext, channels=(192, 384, 768, 1536)),
+    "upernet_convnext_xl": partial(upernet_convnext, channels=(256, 512, 1024, 2048)),
 }
 """Builders by name; each takes ``n_classes`` and its own options by keyword."""
 

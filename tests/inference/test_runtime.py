@@ -13,6 +13,8 @@ NARROW = {
     "upernet_r50": {"base_channels": 8, "head_channels": 128},
     "upernet_swin_t": {"embed_dims": 32, "depths": (1, 2, 1, 1), "head_channels": 32},
     "upernet_convnext_t": {"channels": (16, 24, 32, 48), "depths": (1, 1, 1, 1), "head_channels": 32},
+    "upernet_vit_b16": {"embed_dims": 64, "head_channels": 32},
+    "segmenter_vit_t": {"embed_dims": 64, "num_layers": 2},
 }
 
 

@@ -42,6 +42,11 @@ PURPOSES = {
     "upernet_convnext_b": "a wider ConvNeXt, for a GPU with much memory",
     "upernet_convnext_l": "a still wider ConvNeXt, for the largest GPUs",
     "upernet_convnext_xl": "the largest ConvNeXt, for the largest GPUs",
+    "upernet_vit_b16": "UPerNet on a plain Vision Transformer (ViT or DeiT), for a GPU with much memory",
+    "segmenter_vit_t": "the smallest Segmenter, with logits at stride 16",
+    "segmenter_vit_s": "the usual small Segmenter, for a GPU",
+    "segmenter_vit_b": "a wider Segmenter, for a GPU with much memory",
+    "segmenter_vit_l": "the largest Segmenter, for the largest GPUs",
 }
 
 

@@ -12,6 +12,7 @@ from glomseg.errors import InvalidInputError
 from glomseg.models.families.fast_scnn import fast_scnn
 from glomseg.models.families.on_resnet import deeplabv3, deeplabv3plus, fcn, pspnet
 from glomseg.models.families.on_unet import deeplabv3_unet, fcn_unet, pspnet_unet
+from glomseg.models.families.on_vit import segmenter, upernet_vit
 from glomseg.models.families.segformer import segformer
 from glomseg.models.families.small import fpn_resnet_small
 from glomseg.models.families.upernet import upernet_convnext, upernet_resnet, upernet_swin
@@ -52,6 +53,11 @@ ARCHITECTURES: dict[str, Callable[..., Segmentor]] = {
     "upernet_convnext_b": partial(upernet_convnext, channels=(128, 256, 512, 1024)),
     "upernet_convnext_l": partial(upernet_convnext, channels=(192, 384, 768, 1536)),
     "upernet_convnext_xl": partial(upernet_convnext, channels=(256, 512, 1024, 2048)),
+    "upernet_vit_b16": upernet_vit,
+    "segmenter_vit_t": partial(segmenter, embed_dims=192),
+    "segmenter_vit_s": partial(segmenter, embed_dims=384),
+    "segmenter_vit_b": partial(segmenter, embed_dims=768),
+    "segmenter_vit_l": partial(segmenter, embed_dims=1024, num_layers=24, image_side_px=640),
 }
 """Builders by name; each takes ``n_classes`` and its own options by keyword."""
 

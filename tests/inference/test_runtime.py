@@ -15,6 +15,7 @@ NARROW = {
     "upernet_convnext_t": {"channels": (16, 24, 32, 48), "depths": (1, 1, 1, 1), "head_channels": 32},
     "upernet_vit_b16": {"embed_dims": 64, "head_channels": 32},
     "segmenter_vit_t": {"embed_dims": 64, "num_layers": 2},
+    "segnext_mscan_t": {"embed_dims": (32, 32, 48, 64), "depths": (1, 1, 1, 1), "head_channels": 64},
 }
 
 

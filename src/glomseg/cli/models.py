@@ -47,6 +47,10 @@ PURPOSES = {
     "segmenter_vit_s": "the usual small Segmenter, for a GPU",
     "segmenter_vit_b": "a wider Segmenter, for a GPU with much memory",
     "segmenter_vit_l": "the largest Segmenter, for the largest GPUs",
+    "segnext_mscan_t": "the smallest SegNeXt, convolutions only, for a small GPU",
+    "segnext_mscan_s": "SegNeXt with wider stages, for a small GPU",
+    "segnext_mscan_b": "a deeper SegNeXt, for a GPU",
+    "segnext_mscan_l": "the largest SegNeXt, for a GPU with much memory",
 }
 
 

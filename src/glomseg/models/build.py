@@ -14,6 +14,7 @@ from glomseg.models.families.on_resnet import deeplabv3, deeplabv3plus, fcn, psp
 from glomseg.models.families.on_unet import deeplabv3_unet, fcn_unet, pspnet_unet
 from glomseg.models.families.on_vit import segmenter, upernet_vit
 from glomseg.models.families.segformer import segformer
+from glomseg.models.families.segnext import segnext
 from glomseg.models.families.small import fpn_resnet_small
 from glomseg.models.families.upernet import upernet_convnext, upernet_resnet, upernet_swin
 from glomseg.models.segmentor import Segmentor
@@ -58,6 +59,10 @@ ARCHITECTURES: dict[str, Callable[..., Segmentor]] = {
     "segmenter_vit_s": partial(segmenter, embed_dims=384),
     "segmenter_vit_b": partial(segmenter, embed_dims=768),
     "segmenter_vit_l": partial(segmenter, embed_dims=1024, num_layers=24, image_side_px=640),
+    "segnext_mscan_t": partial(segnext, embed_dims=(32, 64, 160, 256), depths=(3, 3, 5, 2)),
+    "segnext_mscan_s": partial(segnext, depths=(2, 2, 4, 2)),
+    "segnext_mscan_b": partial(segnext, depths=(3, 3, 12, 3), head_channels=512),
+    "segnext_mscan_l": partial(segnext, depths=(3, 5, 27, 3), head_channels=1024, drop_path_rate=0.3),
 }
 """Builders by name; each takes ``n_classes`` and its own options by keyword."""
 

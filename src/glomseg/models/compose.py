@@ -12,30 +12,51 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from torch import nn
 
 from glomseg.errors import InvalidInputError
+from glomseg.models.backbones.convnext import ConvNeXt
 from glomseg.models.backbones.fast_scnn import FastSCNN
+from glomseg.models.backbones.mit import MixVisionTransformer
+from glomseg.models.backbones.mscan import MSCAN
 from glomseg.models.backbones.resnet import ResNet
+from glomseg.models.backbones.swin import SwinTransformer
 from glomseg.models.backbones.unet import UNet
+from glomseg.models.backbones.vit import VisionTransformer
 from glomseg.models.heads.aspp import ASPPHead, DepthwiseSeparableASPPHead
 from glomseg.models.heads.fcn import FCNHead
+from glomseg.models.heads.ham import LightHamHead
 from glomseg.models.heads.mask2former.head import Mask2FormerHead
 from glomseg.models.heads.psp import PSPHead
+from glomseg.models.heads.segformer import SegFormerHead
+from glomseg.models.heads.segmenter import SegmenterMaskTransformerHead
+from glomseg.models.heads.uper import UPerHead
+from glomseg.models.necks.multilevel import MultiLevelNeck
 from glomseg.models.segmentor import Segmentor
 
 Part = dict[str, Any]
 """Description of a part: its ``name`` in one of the tables here, and the keyword arguments of its constructor."""
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
+    "convnext": ConvNeXt,
     "fast_scnn": FastSCNN,
+    "mit": MixVisionTransformer,
+    "mscan": MSCAN,
     "resnet": ResNet,
+    "swin": SwinTransformer,
     "unet": UNet,
+    "vit": VisionTransformer,
 }
-NECKS: dict[str, Callable[..., nn.Module]] = {}
+NECKS: dict[str, Callable[..., nn.Module]] = {
+    "multilevel": MultiLevelNeck,
+}
 HEADS: dict[str, Callable[..., nn.Module]] = {
     "aspp": ASPPHead,
     "fcn": FCNHead,
+    "ham": LightHamHead,
     "mask2former": Mask2FormerHead,
     "psp": PSPHead,
+    "segformer": SegFormerHead,
+    "segmenter": SegmenterMaskTransformerHead,
     "separable_aspp": DepthwiseSeparableASPPHead,
+    "uper": UPerHead,
 }
 
 _MAX_NUMBER = 8192

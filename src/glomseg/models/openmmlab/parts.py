@@ -236,6 +236,7 @@ NECKS: dict[str, Translation] = {
         defaults={"scales": [0.5, 1, 2, 4]},
         only={"norm_cfg": (None,), "act_cfg": (None,)},
         norms=(),
+        back=lambda ours: {"in_channels": list(ours["in_channels"])},  # it takes no tuple
     ),
 }
 
@@ -252,7 +253,6 @@ def _head(name: str, *kept: str, one_feature: bool = True, corners: bool = False
     else:
         only["in_index"] = _FOUR
         others.setdefault("written", {"in_index": (0, 1, 2, 3)})
-        only["align_corners"] = (False,)
     if corners:
         kept = ("align_corners", *kept)
     return Translation(
@@ -275,13 +275,14 @@ HEADS: dict[str, Translation] = {
     "PSPHead": _head("psp", "pool_scales", corners=True),
     "ASPPHead": _head("aspp", "dilations"),
     "DepthwiseSeparableASPPHead": _head("separable_aspp", "dilations", "c1_in_channels", "c1_channels", corners=True),
-    "UPerHead": _head("uper", "pool_scales", one_feature=False),
-    "SegformerHead": _head("segformer", one_feature=False, only={"interpolate_mode": ("bilinear",)}),
+    "UPerHead": _head("uper", "pool_scales", one_feature=False, corners=True),
+    "SegformerHead": _head("segformer", one_feature=False, corners=True, only={"interpolate_mode": ("bilinear",)}),
     "LightHamHead": _head(
         "ham",
         "ham_channels",
         "in_index",
         one_feature=False,
+        corners=True,
         defaults={"ham_channels": 512},
         only={"in_index": ([1, 2, 3],)},
         written={},

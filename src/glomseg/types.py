@@ -219,6 +219,28 @@ class Scaling:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inference:
+    """How a network is run on a working image, and how its logits become classes.
+
+    Attributes
+    ----------
+    window_px, stride_px
+        (height, width) of the windows that the network sees one at a time, and of the steps between them;
+        None shows it the image whole.
+    align_corners
+        Whether corners lie on corners when logits are enlarged.
+    threshold
+        For networks with a single logit for two classes: the probability above which a pixel is of
+        the second class. None where every class has its own logit.
+    """
+
+    window_px: tuple[int, int] | None = None
+    stride_px: tuple[int, int] | None = None
+    align_corners: bool = False
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
     """What one has to know to use a trained model; stored inside the model file.
 
@@ -234,6 +256,8 @@ class ModelCard:
         Of the RGB input, on the 0 to 255 scale.
     scaling
         How images reach the working size.
+    inference
+        How the network is run on them.
     trained_on
         Data set, split, counts and hashes of what the model was trained on.
     metrics
@@ -248,6 +272,7 @@ class ModelCard:
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     scaling: Scaling = field(default_factory=Scaling)
+    inference: Inference = field(default_factory=Inference)
     trained_on: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)

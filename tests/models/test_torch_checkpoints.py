@@ -79,16 +79,108 @@ def test_memo_tricks_do_not_reach_a_function(tmp_path):
 
 def test_a_chain_of_getattr_reaches_nothing(tmp_path):
     """getattr(OrderedDict, "fromkeys") and the like are how real exploits climb to a function."""
-
-    def text(value: str) -> bytes:
-        return b"X" + len(value).to_bytes(4, "little") + value.encode()
-
     get = b"cbuiltins\ngetattr\n"
     for attribute in ("__reduce__", "__init_subclass__", "fromkeys", "__class__"):
         chain = get + b"ccollections\nOrderedDict\n" + text(attribute) + b"\x86R"  # getattr(OrderedDict, attribute)
         (tmp_path / "chain.pth").write_bytes(b"\x80\x02" + chain + text("x") + b"\x85R.")  # ...("x")
         with pytest.raises((UnsafeFileError, InvalidInputError), match=r"chain\.pth"):
             read_torch_checkpoint(tmp_path / "chain.pth")
+
+
+def text(value: str) -> bytes:
+    return b"X" + len(value.encode()).to_bytes(4, "little") + value.encode()
+
+
+def hand_written(canary: Path) -> dict[str, bytes]:
+    """Pickles that no pickler writes: each would create the canary file or fetch what could."""
+    touch = text(f"touch {canary}")
+    evil = b"cposix\nsystem\n" + touch + b"\x85R"
+    return {
+        "posix.system": evil,
+        "os.system under Windows' name": b"cnt\nsystem\n" + touch + b"\x85R",
+        "Python 2's getattr": b"c__builtin__\ngetattr\ncos\nsystem\n" + text("__call__") + b"\x86R" + touch + b"\x85R",
+        "getattr fetched from the memo": b"cbuiltins\ngetattr\nq\x00h\x00cos\n" + text("system") + b"\x86R",
+        "getattr called with its own result": b"cbuiltins\ngetattr\n(" * 3 + b"N" + b"tR" * 3 + touch + b"\x85R",
+        "a name in parts (STACK_GLOBAL)": text("posix") + text("system") + b"\x93" + touch + b"\x85R",
+        "a dotted name": b"ccollections\nOrderedDict.fromkeys\n" + touch + b"\x85R",
+        "a call within a call": b"ctorch._utils\n_rebuild_tensor_v2\n(" + evil + b"K\x00))\x89tR",
+        "an old kind of object (INST)": b"(" + touch + b"iposix\nsystem\n",
+        "an old kind of object (OBJ)": b"(cposix\nsystem\n" + touch + b"o",
+        "a new object (NEWOBJ)": b"csubprocess\nPopen\n" + touch + b"\x85\x81",
+        "a state (BUILD)": b"ccollections\nOrderedDict\n)R" + evil + b"b",
+        "an extension code": b"\x82\x01" + touch + b"\x85R",
+        "a key": b"}" + evil + b"K\x01s",
+        "MMEngine's registry": b"cmmengine.registry.build_functions\nbuild_from_cfg\n}\x85R",
+        "MMEngine's file client": b"cmmengine.fileio\nload\n" + touch + b"\x85R",
+        "MMEngine's import": b"cmmengine.utils\nimport_modules_from_strings\n" + text("os") + b"\x85R",
+        "pickle again": b"c_pickle\nloads\n" + touch + b"\x85R",
+        "another encoding": b"c_codecs\nencode\n" + text("x") + text("idna") + b"\x86R",
+        "a storage of another kind": b"(" + text("module") + text("os") + b"tQ",
+        "an object called": b"cmmengine.logging.history_buffer\nHistoryBuffer\n)\x81" + touch + b"\x85R",
+    }
+
+
+@pytest.mark.parametrize("name", hand_written(Path("x")))
+@pytest.mark.parametrize("container", ["zip", "plain pickle"])
+def test_a_hand_written_pickle_runs_nothing_and_is_refused(tmp_path, name, container):
+    canary, path = tmp_path / "canary", tmp_path / "evil.pth"
+    pickled = b"\x80\x02" + hand_written(canary)[name] + b"."
+    if container == "plain pickle":
+        path.write_bytes(pickled)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", pickled)
+            archive.writestr("archive/version", "3\n")
+            archive.writestr("archive/byteorder", "little")
+    with pytest.raises((UnsafeFileError, InvalidInputError), match=r"evil\.pth"):
+        read_torch_checkpoint(path)
+    assert not canary.exists()
+
+
+def test_a_name_that_is_refused_is_named_even_if_it_is_mmengines(tmp_path):
+    with zipfile.ZipFile(tmp_path / "evil.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02cmmengine.fileio\nload\n)R.")
+        archive.writestr("archive/version", "3\n")
+    with pytest.raises(UnsafeFileError, match=r"refused.*mmengine\.fileio\.load"):
+        read_torch_checkpoint(tmp_path / "evil.pth")
+
+
+def test_mmengines_own_objects_are_inert_and_its_dicts_plain(tmp_path):
+    build = text("a") + b"K\x01s"  # {"a": 1} on a dict
+    objects = {
+        "hub": b"cmmengine.logging.message_hub\nMessageHub\n" + text("name") + b"\x85\x81}" + build + b"b",
+        "config": b"cmmengine.config.config\nConfig\n)\x81}" + build + b"b",
+        "dict": b"cmmengine.config.config\nConfigDict\n}" + build + b"\x85R",
+        "old dict": b"caddict.addict\nDict\n)\x81" + build,
+    }
+    pickled = b"\x80\x02}" + b"".join(text(name) + value + b"s" for name, value in objects.items()) + b"."
+    with zipfile.ZipFile(tmp_path / "good.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", pickled)
+        archive.writestr("archive/version", "3\n")
+    read = read_torch_checkpoint(tmp_path / "good.pth")
+    for name in ("hub", "config"):
+        assert isinstance(read[name], InertObject)
+        assert not vars(read[name])
+    assert read["dict"] == read["old dict"] == {"a": 1}
+
+
+@pytest.mark.parametrize("claimed", [5, 10**6, 2**31 - 1])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_storage_larger_than_its_part_of_the_file_is_refused(tmp_path, claimed, legacy):
+    path = tmp_path / "claims.pth"
+    torch.save({"w": torch.zeros(173)}, path, _use_new_zipfile_serialization=not legacy)
+    number = b"K\xad", b"J" + claimed.to_bytes(4, "little")  # 173 as pickled, and what takes its place
+    if legacy:
+        content = path.read_bytes()
+        path.write_bytes(content.replace(*number))
+    else:
+        with zipfile.ZipFile(path) as archive:
+            parts = {item.filename: archive.read(item) for item in archive.infolist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, part in parts.items():
+                archive.writestr(name, part.replace(*number) if name.endswith("data.pkl") else part)
+    with pytest.raises((UnsafeFileError, InvalidInputError), match=r"claims\.pth"):
+        state_dict_of(read_torch_checkpoint(path), path=path)
 
 
 @pytest.mark.parametrize("legacy", [False, True])

@@ -16,6 +16,7 @@ def evaluate(
     part: str | None = None,
     split: Path | None = None,
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    weights: Path | None = None,
     map_: Annotated[list[str] | None, Parameter(name="--map", negative="")] = None,
     worst: int = 4,
     device: str = "auto",
@@ -27,7 +28,7 @@ def evaluate(
     Parameters
     ----------
     model
-        A model file, or a run folder, whose best model is taken.
+        A model file; a run folder, whose best model is taken; or a .pth checkpoint of MMSegmentation.
     data
         Folder of tiles and masks.
     part
@@ -36,6 +37,8 @@ def evaluate(
         Split file; the default is the one in the model's run folder.
     out
         Folder for the tables and pictures; the default is evaluation-<part> beside the model.
+    weights
+        A checkpoint of MMSegmentation whose config is given as the model.
     map_
         Draw the error map of this tile; repeat for more.
     worst
@@ -56,6 +59,7 @@ def evaluate(
         model,
         dataset,
         out=out or model_path(model).parent / f"evaluation-{part}",
+        weights=weights,
         part=part,
         split=split,
         maps=map_ or (),

@@ -1,5 +1,6 @@
 """The command line: one thin module a command, loaded only when it is called."""
 
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ COMMANDS = (
     ("evaluate", "Measure a model on a part of a data set."),
     ("predict", "Find glomeruli in images."),
     ("benchmark", "Measure how fast a model is on this machine."),
+    ("import", "Turn a model of MMSegmentation into a glomseg model."),
+    ("export", "Write a model for MMSegmentation."),
     ("models", "List the models and the known weights."),
 )
 
@@ -34,7 +37,8 @@ app = App(
     suppress_keyboard_interrupt=False,  # `main` tells of it
 )
 for _position, (_name, _help) in enumerate(COMMANDS):
-    app.command(f"glomseg.cli.{_name}:{_name}", name=_name, help=_help, sort_key=_position)
+    _module = f"{_name}_" if keyword.iskeyword(_name) else _name
+    app.command(f"glomseg.cli.{_module}:{_module}", name=_name, help=_help, sort_key=_position)
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 

@@ -12,6 +12,7 @@ def predict(
     model: str,
     *images: str,
     out: Annotated[Path, Parameter(name=["--out", "-o"])] = Path("predictions"),
+    weights: Path | None = None,
     mpp: float | None = None,
     opacity: float = 0.5,
     overlays: bool = True,
@@ -26,11 +27,13 @@ def predict(
     Parameters
     ----------
     model
-        A model file, or a run folder, whose best model is taken.
+        A model file; a run folder, whose best model is taken; or a .pth checkpoint of MMSegmentation.
     images
         Files, folders or patterns such as "tiles/*.png".
     out
         Folder for masks/, overlays/ and components.csv.
+    weights
+        A checkpoint of MMSegmentation whose config is given as the model.
     mpp
         Micrometres per pixel of the images; without it nothing is given in micrometres.
     opacity
@@ -50,6 +53,7 @@ def predict(
         model,
         images,
         out=out,
+        weights=weights,
         mpp=mpp,
         opacity=opacity,
         overlays=overlays,

@@ -16,10 +16,13 @@ from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.images import MAX_PIXELS
 from glomseg.inference.runtime import prepare_for_inference
 from glomseg.models.model_files import load_model
+from glomseg.models.openmmlab.importing import load_openmmlab
 from glomseg.runs import open_run
 from glomseg.types import ModelCard, Prediction
 
 Image = NDArray[np.uint8]
+
+CHECKPOINT_SUFFIXES = (".pth", ".pt")
 
 
 class Predictor:
@@ -35,6 +38,10 @@ class Predictor:
         "auto", "cpu", "cuda", ...
     precision
         "auto", "32-true", "bf16-mixed" or "16-mixed"; "auto" takes bf16 where the device has it.
+    file
+        Where the weights are from, if from a file.
+    notes
+        What is otherwise than where the model was made, in sentences.
 
     Examples
     --------
@@ -43,11 +50,22 @@ class Predictor:
     (1024, 1024)
     """
 
-    def __init__(self, model: nn.Module, card: ModelCard, *, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        card: ModelCard,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        file: Path | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         self.model = model.to(self.device).eval()
         self.card = card
+        self.file = file
+        self.notes = notes
 
     def predict(self, image: Image, *, mpp: float | None = None, keep_probabilities: bool = False) -> Prediction:
         """Return the class of every pixel of an image (H, W, 3) uint8 RGB, at the image's resolution.
@@ -73,8 +91,8 @@ class Predictor:
                 f"the network gave NaN or infinite numbers in {self.precision}; "
                 + ("the model is damaged: train it again" if self.precision == "32-true" else "use --precision 32-true")
             )
-        mask = logits.argmax(dim=1)[0].to(torch.uint8).cpu().numpy()
-        probabilities = logits.softmax(dim=1)[0].cpu().numpy() if keep_probabilities else None
+        probabilities = class_probabilities(logits)[0].cpu().numpy() if keep_probabilities else None
+        mask = most_likely_classes(logits, threshold=self.card.inference.threshold)[0].cpu().numpy()
         return Prediction(mask=mask, probabilities=probabilities, classes=self.card.classes, mpp=mpp)
 
     def logits(self, image: Image, *, mpp: float | None = None) -> Tensor:
@@ -109,26 +127,111 @@ class Predictor:
 
         Conventions
         -----------
-        As in MMSegmentation's whole mode the logits are enlarged twice, bilinearly and with
-        ``align_corners=False``: from the head's resolution to the working size, then to the image's.
+        As in MMSegmentation the logits are enlarged twice, bilinearly: from the head's resolution to the working
+        size (or the window's), then to the image's.
         """
+        inference = self.card.inference
         dtype = autocast_dtype(self.precision)
-        working_size = (batch.shape[-2], batch.shape[-1])
         with torch.inference_mode(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            logits: Tensor = self.model(batch).main.float()
-            logits = F.interpolate(logits, size=working_size, mode="bilinear", align_corners=False)
-            if image_size != working_size:
-                logits = F.interpolate(logits, size=image_size, mode="bilinear", align_corners=False)
+            if inference.window_px is None or inference.stride_px is None:
+                logits = self._window_logits(batch)
+            else:
+                logits = self._logits_of_windows(batch, window_px=inference.window_px, stride_px=inference.stride_px)
+            if image_size != (batch.shape[-2], batch.shape[-1]):
+                logits = self._enlarged(logits, image_size)
         return logits
 
+    def _window_logits(self, batch: Tensor) -> Tensor:
+        logits: Tensor = self.model(batch).main.float()
+        return self._enlarged(logits, (batch.shape[-2], batch.shape[-1]))
 
-def load_predictor(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "auto") -> Predictor:
-    """Return a predictor from a model file, or from a run folder, whose best model it takes."""
-    model, card = load_model(model_path(path))
+    def _logits_of_windows(self, batch: Tensor, *, window_px: tuple[int, int], stride_px: tuple[int, int]) -> Tensor:
+        """Return the mean of the logits of all windows that see a pixel."""
+        height, width = batch.shape[-2:]
+        total: Tensor | None = None
+        count = torch.zeros((height, width), device=batch.device)
+        for top, bottom in window_spans(height, window_px=window_px[0], stride_px=stride_px[0]):
+            for left, right in window_spans(width, window_px=window_px[1], stride_px=stride_px[1]):
+                logits = self._window_logits(batch[..., top:bottom, left:right])
+                if total is None:
+                    total = logits.new_zeros((*logits.shape[:2], height, width))
+                total[..., top:bottom, left:right] += logits
+                count[top:bottom, left:right] += 1
+        assert total is not None
+        return total / count
+
+    def _enlarged(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        return F.interpolate(logits, size=size, mode="bilinear", align_corners=self.card.inference.align_corners)
+
+
+def window_spans(length_px: int, *, window_px: int, stride_px: int) -> list[tuple[int, int]]:
+    """Return (start, end) of the windows along one side: one step apart, the last one moved back to the end.
+
+    A side shorter than the window has one, as long as the side itself.
+
+    Conventions
+    -----------
+    The windows are those of MMSegmentation's mode "slide".
+
+    Examples
+    --------
+    >>> window_spans(1024, window_px=512, stride_px=341)
+    [(0, 512), (341, 853), (512, 1024)]
+    """
+    count = max(length_px - window_px + stride_px - 1, 0) // stride_px + 1
+    ends = [min(index * stride_px + window_px, length_px) for index in range(count)]
+    return [(max(end - window_px, 0), end) for end in ends]
+
+
+def class_probabilities(logits: Tensor) -> Tensor:
+    """Return the probability of each class from (B, C, H, W) logits, or from the single logit of two classes."""
+    if logits.shape[1] == 1:
+        foreground = logits.sigmoid()
+        return torch.cat([1 - foreground, foreground], dim=1)
+    return logits.softmax(dim=1)
+
+
+def most_likely_classes(logits: Tensor, *, threshold: float | None) -> Tensor:
+    """Return the (B, H, W) uint8 class of every pixel from (B, C, H, W) logits.
+
+    A single logit makes a pixel of the second class where its sigmoid is above `threshold`.
+    """
+    if logits.shape[1] == 1:
+        return (logits[:, 0].sigmoid() > (0.5 if threshold is None else threshold)).to(torch.uint8)
+    return logits.argmax(dim=1).to(torch.uint8)
+
+
+def load_predictor(
+    path: str | os.PathLike[str],
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Predictor:
+    """Return a predictor from a model file, from a run folder, or from what MMSegmentation wrote.
+
+    Parameters
+    ----------
+    path
+        A model file; a run folder, whose best model is taken; a ``.pth`` checkpoint of MMSegmentation that holds its
+        config; or, with `weights`, a config.
+    weights
+        The checkpoint that belongs to a config.
+    device, precision
+        As `Predictor` takes them.
+    """
+    path = model_path(path)
+    notes: tuple[str, ...] = ()
+    if weights is not None or path.suffix in CHECKPOINT_SUFFIXES:
+        imported = load_openmmlab(path if weights is None else weights, config=None if weights is None else path)
+        model, card, notes = imported.network, imported.card, imported.notes
+        path = path if weights is None else Path(weights)
+    else:
+        model, card = load_model(path)
     chosen = choose_device(device)
     precision = choose_precision(precision, chosen)
     fast = prepare_for_inference(model, device=chosen, precision=precision)
-    return Predictor(fast, card, device=str(chosen), precision=precision)
+    return Predictor(fast, card, device=str(chosen), precision=precision, file=path, notes=notes)
 
 
 def model_path(path: str | os.PathLike[str]) -> Path:

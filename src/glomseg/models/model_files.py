@@ -174,7 +174,8 @@ def _check_kind(path: Path) -> None:
     if start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
         raise InvalidInputError(
             f"{str(path)!r} is a PyTorch checkpoint, not a glomseg model: it does not say which classes, scale and "
-            f"colours it was made for. Start a training from it with `glomseg train DATA --weights {path}`"
+            f"colours it was made for. If it is from MMSegmentation, `glomseg import CONFIG.py {path}` makes a model "
+            f"of it; start a training from it with `glomseg train DATA --weights {path}`"
         )
     if len(start) < 9 or start[8:9] != b"{":
         raise InvalidInputError(
@@ -219,6 +220,15 @@ def _implausible(card: ModelCard) -> str:
         return f"scaling.fit_px = {scaling.fit_px} must be from 1 to 65,536 pixels"
     if scaling.interpolation not in ("area", "bilinear"):
         return f"scaling.interpolation = {scaling.interpolation!r} must be 'area' or 'bilinear'"
+    inference = card.inference
+    window, stride = inference.window_px, inference.stride_px
+    if (window is None) != (stride is None):
+        return "inference.window_px and inference.stride_px belong together"
+    for side, step in zip(window or (), stride or (), strict=True):
+        if not 0 < step <= side <= 2**16:
+            return f"inference.stride_px = {stride} must be from 1 to inference.window_px = {window}"
+    if inference.threshold is not None and not 0 < inference.threshold < 1:
+        return f"inference.threshold = {inference.threshold} must be between 0 and 1"
     if not all(0 <= channel <= 255 for color in card.classes.colors for channel in color):
         return f"classes.colors = {card.classes.colors} must be from 0 to 255"
     return ""

@@ -2,14 +2,14 @@
 
 A ``.pth`` file is a pickle, and a pickle can call any function. torch's weights-only unpickler builds
 nothing but what is on its list; MMEngine's training checkpoints hold a few objects more, and for those
-there are inert stand-ins here.
+there are stand-ins here: its dicts become plain ones, its other objects inert.
 """
 
-import _codecs
 import os
 import pickle
 import warnings
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,8 +23,24 @@ _MAX_INFLATION = 4
 """How many times its size on disk a checkpoint may unpack to; torch stores its tensors uncompressed."""
 
 
+_INERT = (
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "mmengine.logging.message_hub.MessageHub",
+    "mmengine.config.config.Config",
+    "mmcv.utils.config.Config",
+)
+_DICTS = ("mmengine.config.config.ConfigDict", "mmcv.utils.config.ConfigDict", "addict.addict.Dict")
+
+
 class InertObject:
     """Stands for an object of a program that is not installed; it keeps nothing and does nothing."""
+
+    def __new__(cls, *arguments: object) -> "InertObject":
+        """Drop the arguments."""
+        return super().__new__(cls)
+
+    def __init__(self, *arguments: object) -> None:
+        """Drop the arguments."""
 
     def __setstate__(self, state: object) -> None:
         """Drop the state."""
@@ -34,14 +50,22 @@ def _inert_getattr(*arguments: object) -> None:
     """Stand for ``getattr``, with which a pickle could reach any function: gives None."""
 
 
+def _latin1(text: str, encoding: str) -> bytes:
+    """Stand for ``_codecs.encode``, which older pickles hold bytes in; other encodings would import modules."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"Unsupported encoding {encoding!r}")
+    return text.encode("latin1")
+
+
 def _allowed() -> list[Any]:
     reconstruct = np.ndarray(0).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
     allowed: list[Any] = [
-        (InertObject, "mmengine.logging.history_buffer.HistoryBuffer"),
+        *((InertObject, name) for name in _INERT),
+        *((OrderedDict, name) for name in _DICTS),
         (_inert_getattr, "builtins.getattr"),
         (_inert_getattr, "__builtin__.getattr"),
-        (_codecs.encode, "_codecs.encode"),
+        (_latin1, "_codecs.encode"),
         (np.ndarray, "numpy.ndarray"),
         (np.dtype, "numpy.dtype"),
         *(type(np.dtype(code)) for code in ("?", "u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8")),
@@ -54,8 +78,8 @@ def _allowed() -> list[Any]:
 def read_torch_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what a ``.pth`` file of PyTorch, MMSegmentation or MMEngine holds; nothing in it is executed.
 
-    Tensors, numbers, texts, plain containers and NumPy arrays are read; MMEngine's log buffers come out
-    as `InertObject`.
+    Tensors, numbers, texts, plain containers and NumPy arrays are read; MMEngine's dicts come out as plain
+    ones, its log buffers and message hubs as `InertObject`.
 
     Raises
     ------

@@ -66,6 +66,7 @@ def evaluate_model(
     dataset: Dataset,
     *,
     out: str | os.PathLike[str],
+    weights: str | os.PathLike[str] | None = None,
     part: str = "all",
     split: str | os.PathLike[str] | None = None,
     maps: Sequence[str] = (),
@@ -82,11 +83,13 @@ def evaluate_model(
     Parameters
     ----------
     model
-        A model file, or a run folder, whose best model is taken.
+        A model file; a run folder, whose best model is taken; or a checkpoint of MMSegmentation with its config in it.
     dataset
         Tiles with masks, of the model's classes.
     out
         The folder to write to. Files of an earlier evaluation there are replaced; its other maps stay.
+    weights
+        A checkpoint of MMSegmentation; `model` is then its config.
     part
         "train", "val" or "test" of the split, or "all" tiles of the data set.
     split
@@ -107,7 +110,7 @@ def evaluate_model(
     """
     if n_worst < 0:
         raise InvalidInputError(f"--worst {n_worst} is below zero; 0 draws no map but those asked for")
-    predictor = load_predictor(model, device=device, precision=precision)
+    predictor = load_predictor(model, weights=weights, device=device, precision=precision)
     classes = _check_classes(predictor.card, dataset)
     samples, split = _samples(dataset, model_path(model), part=part, split=split)
     unknown = set(maps) - {sample.name for sample in samples}
@@ -138,7 +141,7 @@ def evaluate_model(
         )
 
     evaluation = evaluate_counts(tiles, classes)
-    notes = _notes(predictor.card, evaluation, image_hashes, mpp=dataset.mpp)
+    notes = (*predictor.notes, *_notes(predictor.card, evaluation, image_hashes, mpp=dataset.mpp))
     drawn = [name for name in dict.fromkeys([*maps, *_worst(tiles, n_worst)]) if name not in failed]
     _write_tables(out, evaluation)
     save_confusion_matrix(out / "confusion_matrix", evaluation.counts, classes)
@@ -149,8 +152,8 @@ def evaluate_model(
         {
             "glomseg": __version__,
             "model": {
-                "file": model_path(model),
-                "sha256": sha256_of(model_path(model)),
+                "file": predictor.file,
+                "sha256": sha256_of(weights or model_path(model)),
                 "architecture": card.architecture,
                 "scaling": asdict(card.scaling),
                 "provenance": card.provenance,

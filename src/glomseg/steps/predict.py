@@ -61,6 +61,7 @@ def predict_images(
     images: Sequence[str | os.PathLike[str]],
     *,
     out: str | os.PathLike[str],
+    weights: str | os.PathLike[str] | None = None,
     mpp: float | None = None,
     opacity: float = 0.5,
     overlays: bool = True,
@@ -78,11 +79,13 @@ def predict_images(
     Parameters
     ----------
     model
-        A model file, or a run folder, whose best model is taken.
+        A model file; a run folder, whose best model is taken; or a checkpoint of MMSegmentation with its config in it.
     images
         Files, folders and patterns such as ``slides/*.png``.
     out
         The folder to write to.
+    weights
+        A checkpoint of MMSegmentation; `model` is then its config.
     mpp
         Micrometres per pixel of the images; without it nothing is given in micrometres.
     opacity
@@ -112,7 +115,7 @@ def predict_images(
     if min_area_px < 0:
         raise InvalidInputError(f"--min-area {min_area_px} is below zero; 0 keeps every component")
     paths = find_images(images)
-    predictor = load_predictor(model, device=device, precision=precision)
+    predictor = load_predictor(model, weights=weights, device=device, precision=precision)
     classes = predictor.card.classes
     out = make_folder(out)
     _refuse_foreign_files(out, paths)
@@ -148,7 +151,9 @@ def predict_images(
     finally:
         _write_table(out, predicted, classes=classes)
     note = scale_note(predictor.card, mpp=mpp)
-    return PredictionResult(images=tuple(predicted), failed=failed, notes=(note,) if note else (), out=out)
+    return PredictionResult(
+        images=tuple(predicted), failed=failed, notes=(*predictor.notes, note) if note else predictor.notes, out=out
+    )
 
 
 def _predict(

@@ -72,7 +72,7 @@ def run_steps(
             if rhythm.channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
             outputs = state.model(images)
-            loss = loss_of(outputs.main, outputs.auxiliary, masks)
+            loss = loss_of(outputs.main, outputs.auxiliary, masks, queries=outputs.queries)
             fabric.backward(loss)
             if settings.optimizer.clip_grad_norm is not None:
                 fabric.clip_gradients(

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glomseg.config import LossSettings
+from glomseg.models.segmentor import QueryLogits
+from glomseg.training.mask_losses import MaskLoss
 from glomseg.types import IGNORE_INDEX
 
 DICE_SMOOTHING_SHARE = 0.01
@@ -69,17 +71,24 @@ class TrainingLoss:
 
     settings: LossSettings
 
-    def __call__(self, main: Tensor, auxiliary: Sequence[Tensor], mask: Tensor) -> Tensor:
+    def __call__(
+        self, main: Tensor, auxiliary: Sequence[Tensor], mask: Tensor, *, queries: Sequence[QueryLogits] = ()
+    ) -> Tensor:
         """Return the scalar loss of the main logits and, weighted, the auxiliary ones.
 
         Both are (B, C, h, w) at their head's resolution and are brought to the mask's bilinearly
-        (``align_corners=False``), in float32 whatever the network computed in.
+        (``align_corners=False``), in float32 whatever the network computed in. Where there are queries,
+        `MaskLoss` of these takes the place of the main logits' loss; of the settings it takes the class weights.
         """
-        loss = self._one_head(main, mask)
+        loss = self._of_queries(queries, mask) if queries else self._one_head(main, mask)
         if self.settings.auxiliary > 0:
             for logits in auxiliary:
                 loss = loss + self.settings.auxiliary * self._one_head(logits, mask, dice=False)
         return loss
+
+    def _of_queries(self, queries: Sequence[QueryLogits], mask: Tensor) -> Tensor:
+        exact = [QueryLogits(classes=layer.classes.float(), masks=layer.masks.float()) for layer in queries]
+        return MaskLoss(class_weights=self.settings.class_weights)(exact, mask)
 
     def _one_head(self, logits: Tensor, mask: Tensor, *, dice: bool = True) -> Tensor:
         logits = F.interpolate(logits.float(), size=mask.shape[-2:], mode="bilinear", align_corners=False)

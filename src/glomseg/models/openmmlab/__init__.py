@@ -1,0 +1,1 @@
+"""OpenMMLab's configs and checkpoints: read, translated and written, without OpenMMLab."""

@@ -1,0 +1,183 @@
+"""From a glomseg model to the config and checkpoint that MMSegmentation 1.x loads."""
+
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from glomseg.errors import InvalidInputError
+from glomseg.files import atomic_path, make_folder, write_text
+from glomseg.models import compose
+from glomseg.models.build import COMPOSED, build_model, resolved_options
+from glomseg.models.openmmlab.families import composed_options
+from glomseg.models.openmmlab.network import describe_network
+from glomseg.models.openmmlab.parts import BACKBONES, HEADS, NECKS
+from glomseg.models.openmmlab.translation import Translation
+from glomseg.types import ModelCard
+
+_TABLES: dict[str, tuple[Mapping[str, Translation], Mapping[str, Callable[..., nn.Module]]]] = {
+    "backbone": (BACKBONES, compose.BACKBONES),
+    "neck": (NECKS, compose.NECKS),
+    "head": (HEADS, compose.HEADS),
+}
+
+
+def save_openmmlab(
+    folder: str | os.PathLike[str], model: nn.Module, card: ModelCard, *, name: str
+) -> tuple[Path, Path]:
+    """Write ``<name>.py`` and ``<name>.pth`` into a folder, and return their paths.
+
+    The config holds what MMSegmentation needs to test with the model; it trains nothing. Entries of the checkpoint
+    have the names that they have here, which are MMSegmentation's.
+
+    Raises
+    ------
+    InvalidInputError
+        If MMSegmentation does not have such a network.
+    """
+    values = _config_values(card)
+    text = "".join(f"{key} = {value!r}\n" for key, value in values.items())
+    folder = make_folder(folder)
+    config, checkpoint = folder / f"{name}.py", folder / f"{name}.pth"
+    meta = {"dataset_meta": _metainfo(card), "cfg": text}
+    entries = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
+    with atomic_path(checkpoint) as temporary:
+        torch.save({"meta": meta, "state_dict": entries}, temporary)
+    write_text(config, text)
+    return config, checkpoint
+
+
+def _config_values(card: ModelCard) -> dict[str, Any]:
+    model = _model(card)
+    dataset = {"type": "BaseSegDataset", "metainfo": _metainfo(card), "pipeline": _pipeline(card)}
+    return {
+        "default_scope": "mmseg",
+        "model": model,
+        "test_pipeline": dataset["pipeline"],
+        "test_dataloader": {
+            "batch_size": 1,
+            "num_workers": 0,
+            "dataset": dataset,
+            "sampler": {"type": "DefaultSampler", "shuffle": False},
+        },
+    }
+
+
+def _metainfo(card: ModelCard) -> dict[str, Any]:
+    return {"classes": tuple(card.classes.names), "palette": [list(color) for color in card.classes.colors]}
+
+
+def _model(card: ModelCard) -> dict[str, Any]:
+    if card.architecture == COMPOSED:
+        options = dict(card.options)
+    else:
+        options = composed_options(card.architecture, resolved_options(card.architecture, card.options))
+    _check_same_entries(card, options)
+    n_classes, is_single = len(card.classes), bool(options.get("single_logit"))
+    n_logits = 1 if is_single else n_classes
+    head_options: dict[str, Any] = {"num_classes": n_classes, "align_corners": card.inference.align_corners}
+    if is_single:
+        head_options |= {"out_channels": 1, "threshold": card.inference.threshold or 0.5}
+    colors: dict[str, Any] = {
+        "type": "SegDataPreProcessor",
+        "mean": list(card.mean),
+        "std": list(card.std),
+        "bgr_to_rgb": True,
+        "pad_val": 0,
+        "seg_pad_val": 255,
+    }
+    if options.get("size_divisor", 1) != 1:
+        colors["test_cfg"] = {"size_divisor": options["size_divisor"]}
+    model: dict[str, Any] = {
+        "type": "EncoderDecoder",
+        "data_preprocessor": colors,
+        "backbone": _theirs("backbone", options["backbone"]),
+    }
+    if options.get("neck") is not None:
+        model["neck"] = _theirs("neck", options["neck"])
+    model["decode_head"] = _theirs("head", {**options["decode_head"], "n_classes": n_logits}) | head_options
+    auxiliary = options.get("auxiliary_head")
+    if isinstance(auxiliary, list):
+        model["auxiliary_head"] = [
+            _theirs("head", {**part, "n_classes": n_logits}) | head_options for part in auxiliary
+        ]
+    elif auxiliary is not None:
+        model["auxiliary_head"] = _theirs("head", {**auxiliary, "n_classes": n_logits}) | head_options
+    window, stride = card.inference.window_px, card.inference.stride_px
+    model |= {"train_cfg": {}, "test_cfg": {"mode": "whole"}}
+    if window is not None and stride is not None:
+        model["test_cfg"] = {"mode": "slide", "crop_size": tuple(window), "stride": tuple(stride)}
+    describe_network(model)  # what cannot be read back was not written right
+    return model
+
+
+def _check_same_entries(card: ModelCard, options: Mapping[str, Any]) -> None:
+    with torch.device("meta"):
+        networks = [
+            build_model(architecture, n_classes=len(card.classes), **described)
+            for architecture, described in ((card.architecture, card.options), (COMPOSED, options))
+        ]
+    shapes = [[(name, value.shape) for name, value in network.state_dict().items()] for network in networks]
+    if shapes[0] != shapes[1]:
+        raise InvalidInputError(f"a {card.architecture} with {dict(card.options)} has no counterpart in MMSegmentation")
+
+
+def _theirs(kind: str, part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return OpenMMLab's description of a part, with every option written out."""
+    translations, constructors = _TABLES[kind]
+    builder = constructors[part["name"]]
+    parameters = inspect.signature(builder).parameters
+    options = {name: item.default for name, item in parameters.items() if item.default is not item.empty}
+    options |= {name: value for name, value in part.items() if name != "name"}
+    fitting = {
+        type_: known
+        for type_, known in translations.items()
+        if known.name == part["name"] and all(options.get(name) == value for name, value in known.fixed.items())
+    }
+    type_ = max(fitting, key=lambda name: len(fitting[name].fixed), default=None)
+    if type_ is None or (fitting[type_].more is not None and fitting[type_].back is None):
+        raise InvalidInputError(f"the {kind} {part['name']!r} cannot be written for MMSegmentation")
+    known = fitting[type_]
+    theirs: dict[str, Any] = {"type": known.scope + type_}
+    theirs |= {name: _tuples(options[name]) for name in known.kept if name in options.keys() - known.fixed}
+    theirs |= {name: _tuples(options[ours]) for name, ours in known.renamed.items() if ours in options}
+    theirs |= known.written
+    if known.norms:
+        theirs["norm_cfg"] = _norm(known)
+    if known.back is not None:
+        theirs |= known.back(options)
+    return theirs
+
+
+def _norm(known: Translation) -> dict[str, Any]:
+    kind = known.norms[0]
+    if kind == "GN":
+        return {"type": kind, "num_groups": 32}
+    norm: dict[str, Any] = {"type": kind, "requires_grad": True}
+    if known.eps not in (None, 1e-5):
+        norm["eps"] = known.eps
+    return norm
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+def _pipeline(card: ModelCard) -> list[dict[str, Any]]:
+    scaling = card.scaling
+    resize: dict[str, Any] = {"type": "Resize", "keep_ratio": True, "interpolation": scaling.interpolation}
+    if scaling.fit_px is not None:
+        resize["scale"] = tuple(scaling.fit_px)
+    else:
+        resize["scale_factor"] = scaling.factor
+    is_resized = scaling.fit_px is not None or scaling.factor != 1
+    return [
+        {"type": "LoadImageFromFile"},
+        *([resize] if is_resized else []),
+        {"type": "LoadAnnotations"},
+        {"type": "PackSegInputs"},
+    ]

@@ -1,0 +1,17 @@
+"""glomseg export."""
+
+from glomseg.models.openmmlab.importing import load_openmmlab
+
+
+def test_a_model_is_written_for_mmsegmentation(tiny_model, tmp_path, glomseg):
+    code, said, complained = glomseg("export", tiny_model, "--format", "mmseg", "-o", tmp_path / "out")
+    assert (code, complained) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["tiny.pth", "tiny.py"]
+    assert "tiny.pth" in said
+    assert load_openmmlab(tmp_path / "out" / "tiny.pth").card.classes.names == ("background", "glomerulus")
+
+
+def test_a_format_that_is_not_known(tiny_model, tmp_path, glomseg):
+    code, _, complained = glomseg("export", tiny_model, "--format", "onnx", "-o", tmp_path)
+    assert code == 1
+    assert "'onnx' is not known; there is mmseg" in complained

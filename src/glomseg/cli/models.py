@@ -24,7 +24,7 @@ PURPOSES = {
     "fcn_unet": "the usual U-Net, with logits as large as the image, for a GPU with much memory",
     "pspnet_unet": "U-Net with pyramid pooling at full resolution",
     "deeplabv3_unet": "U-Net with dilated convolutions at full resolution",
-    "fast_scnn": "the smallest and quickest network, also for processors",
+    "fast_scnn": "the smallest network with the least work, also for processors",
     "mask2former_r50": "the usual Mask2Former, which finds masks and names them, for a GPU",
     "mask2former_r101": "the same on ResNet-101, for a GPU with much memory",
 }

@@ -8,16 +8,18 @@ from glomseg.models.heads.psp import PSPHead, SplitPSPHead, pyramid_convolution
 def plain_forward(head, x):
     """The head as the paper writes it: enlarge the pooled branches, join, convolve."""
     pooled = [
-        F.interpolate(pool(x), size=x.shape[-2:], mode="bilinear", align_corners=False) for pool in head.psp_modules
+        F.interpolate(pool(x), size=x.shape[-2:], mode="bilinear", align_corners=head.align_corners)
+        for pool in head.psp_modules
     ]
     return head.conv_seg(head.bottleneck(torch.cat([x, *pooled], dim=1)))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 7), (8, 8), (13, 15)])
 @pytest.mark.parametrize("training", [True, False])
-def test_folded_pyramid_gives_the_plain_logits_and_gradients(size, training):
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_folded_pyramid_gives_the_plain_logits_and_gradients(size, training, align_corners):
     torch.manual_seed(0)
-    head = PSPHead(24, channels=8, n_classes=3, dropout=0.0).double().train(training)
+    head = PSPHead(24, channels=8, n_classes=3, align_corners=align_corners, dropout=0.0).double().train(training)
     x = torch.randn(3, 24, *size, dtype=torch.float64, requires_grad=True)
     inputs = [x, *head.parameters()]
     found, expected = head([x]), plain_forward(head, x)
@@ -34,9 +36,10 @@ def test_one_cell_fills_the_picture_and_the_border_pads_with_zeros():
     assert out[0, 0].tolist() == [[48.0, 66.0, 40.0], [54.0, 72.0, 42.0], [24.0, 30.0, 16.0]]
 
 
-def test_the_split_head_gives_the_same_logits():
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_the_split_head_gives_the_same_logits(align_corners):
     torch.manual_seed(0)
-    head = PSPHead(24, channels=8, n_classes=3).double().eval()
+    head = PSPHead(24, channels=8, n_classes=3, align_corners=align_corners).double().eval()
     for module in [head.bottleneck, *(pool[1] for pool in head.psp_modules)]:
         module.bn = torch.nn.Identity()
     x = torch.randn(2, 24, 9, 6, dtype=torch.float64)

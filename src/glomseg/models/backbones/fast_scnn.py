@@ -28,7 +28,7 @@ class FastSCNN(nn.Module):
     global_block_channels, global_block_strides
         Widths and strides of the three groups of blocks of the coarse branch.
     global_out_channels
-        Width of the surroundings.
+        Width of the surroundings, a multiple of `fusion_out_channels`.
     fusion_out_channels
         Width of both together.
 

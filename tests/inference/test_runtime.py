@@ -7,6 +7,16 @@ from glomseg.models.build import ARCHITECTURES, build_model, resolved_options
 from glomseg.models.winograd import WinogradConv2d
 
 CPU = torch.device("cpu")
+WIDE = ("segformer", "segmenter", "segnext", "upernet")  # families tested with the narrow networks below
+NARROW = {
+    "segformer_mit_b0": {"embed_dims": 8, "depths": (1, 2, 1, 1), "head_channels": 16},
+    "upernet_r50": {"base_channels": 8, "head_channels": 128},
+    "upernet_swin_t": {"embed_dims": 32, "depths": (1, 2, 1, 1), "head_channels": 32},
+    "upernet_convnext_t": {"channels": (16, 24, 32, 48), "depths": (1, 1, 1, 1), "head_channels": 32},
+    "upernet_vit_b16": {"embed_dims": 64, "head_channels": 32},
+    "segmenter_vit_t": {"embed_dims": 64, "num_layers": 2},
+    "segnext_mscan_t": {"embed_dims": (32, 32, 48, 64), "depths": (1, 1, 1, 1), "head_channels": 64},
+}
 
 
 def network(architecture, **options):
@@ -30,7 +40,7 @@ def narrow(architecture):
 @pytest.mark.parametrize(
     ("architecture", "options"),
     [
-        *((name, narrow(name)) for name in ARCHITECTURES if "r101" not in name),
+        *((name, narrow(name)) for name in ARCHITECTURES if not name.startswith(WIDE) and "r101" not in name),
         ("fcn_r18", {"variant": "v1", "base_channels": 16}),
         ("fcn_r18", {"variant": "v1d", "base_channels": 16}),
     ],
@@ -65,6 +75,41 @@ def test_the_prepared_network_gives_the_same_logits(architecture, options):
     with torch.no_grad():
         expected, found = given(images).main, prepared(images).main
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("architecture", NARROW)
+def test_folding_transformers_gives_the_same_logits(architecture):
+    given = network(architecture, **NARROW[architecture]).double()
+    folded = fold_batchnorm(given)
+    n_given, n_folded = (sum(isinstance(part, nn.BatchNorm2d) for part in net.modules()) for net in (given, folded))
+    assert n_folded == (8 if architecture == "segnext_mscan_t" else 0)  # two before the convolutions of each block
+    assert n_folded < n_given or n_given == 0
+    images = torch.randn(1, 3, 65, 47, dtype=torch.float64)
+    with torch.no_grad():
+        expected, found = given(images).main, folded(images).main
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("architecture", NARROW)
+def test_prepared_transformers_give_the_same_logits(architecture):
+    given = network(architecture, **NARROW[architecture])
+    prepared = prepare_for_inference(given, device=CPU, precision="32-true")
+    images = torch.randn(1, 3, 96, 136)
+    with torch.no_grad():
+        expected, found = given(images).main, prepared(images).main
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("architecture", NARROW)
+def test_transformers_compute_in_half_precision_as_well(architecture):
+    given = network(architecture, **NARROW[architecture])
+    prepared = prepare_for_inference(given, device=CPU, precision="bf16-mixed")
+    images = torch.randn(1, 3, 96, 136)
+    with torch.no_grad():
+        expected = given(images).main
+        with torch.autocast("cpu", torch.bfloat16):
+            found = prepared(images).main.float()
+    assert float((found - expected).abs().mean()) < 0.05 * float(expected.abs().mean())
 
 
 def test_fp32_on_a_processor_convolves_by_winograds_algorithm_and_bf16_does_not():

@@ -28,13 +28,20 @@ def hashed_uniform(n: int, index: int) -> np.ndarray:
 def fill(model: nn.Module, *, min_ndim: int = 2) -> None:
     """Fill every entry of a model by the rule: hashed numbers from `min_ndim` axes on, below it ones and zeros."""
     for index, (name, value) in enumerate(model.state_dict().items()):
-        if value.ndim >= min_ndim:
+        if value.ndim >= min_ndim and value.is_floating_point():
             fan_in = value[0].numel()
             numbers = hashed_uniform(value.numel(), index) * np.sqrt(24 / fan_in)
             value.copy_(torch.from_numpy(numbers).reshape(value.shape))
         elif value.ndim == 1:
             is_one = name.endswith("running_var") or (name.endswith("weight") and not name.endswith("bn3.weight"))
             value.fill_(1.0 if is_one else 0.2 if name.endswith("bn3.weight") else 0.0)
+
+
+def stir(model: nn.Module) -> None:
+    """Add hashed numbers to the entries of one axis, which `fill` leaves at ones and zeros, so that each one counts."""
+    for index, value in enumerate(model.state_dict().values()):
+        if value.ndim == 1 and value.is_floating_point():
+            value.add_(torch.from_numpy(hashed_uniform(value.numel(), 10000 + index)))
 
 
 def hashed_images(height: int, width: int) -> Tensor:
@@ -64,6 +71,8 @@ def figures(logits: Tensor) -> list[float]:
 def all_figures(model: Segmentor, images: Tensor) -> list[list[float]]:
     """Return the figures of the decode head's logits, then of those of each auxiliary head, in evaluation mode."""
     features = model.backbone(images)
+    if model.neck is not None:
+        features = model.neck(features)
     auxiliary = model.auxiliary_head
-    heads = auxiliary if isinstance(auxiliary, nn.ModuleList) else [auxiliary]
+    heads = auxiliary if isinstance(auxiliary, nn.ModuleList) else [] if auxiliary is None else [auxiliary]
     return [figures(head(features)) for head in (model.decode_head, *heads)]

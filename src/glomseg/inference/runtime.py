@@ -49,7 +49,8 @@ def fold_batchnorm(network: nn.Module) -> nn.Module:
     given stays as it is.
 
     A pair is recognised by its place (neighbours in a ``Sequential``) or its names (``conv`` and ``bn``,
-    ``conv1`` and ``bn1``, ...), which in this package stand for calls one after the other.
+    ``conv1`` and ``bn1``, ..., ``proj`` and ``norm``), which in this package stand for calls one after the
+    other. A batch normalisation before a convolution (in SegNeXt) stays.
     """
     folded = copy.deepcopy(network).eval()
     for parent in list(folded.modules()):
@@ -67,3 +68,5 @@ def _pairs(parent: nn.Module) -> Iterator[tuple[str, str]]:
         yield from itertools.pairwise(names)
     else:
         yield from ((name, name.replace("conv", "bn")) for name in names if name.replace("conv", "bn") in names)
+        if {"proj", "norm"} <= set(names):
+            yield "proj", "norm"

@@ -13,7 +13,11 @@ from glomseg.models.families.fast_scnn import fast_scnn
 from glomseg.models.families.mask2former import mask2former_resnet
 from glomseg.models.families.on_resnet import deeplabv3, deeplabv3plus, fcn, pspnet
 from glomseg.models.families.on_unet import deeplabv3_unet, fcn_unet, pspnet_unet
+from glomseg.models.families.on_vit import segmenter, upernet_vit
+from glomseg.models.families.segformer import segformer
+from glomseg.models.families.segnext import segnext
 from glomseg.models.families.small import fpn_resnet_small
+from glomseg.models.families.upernet import upernet_convnext, upernet_resnet, upernet_swin
 from glomseg.models.segmentor import Segmentor
 
 ARCHITECTURES: dict[str, Callable[..., Segmentor]] = {
@@ -34,6 +38,32 @@ ARCHITECTURES: dict[str, Callable[..., Segmentor]] = {
     "pspnet_unet": pspnet_unet,
     "deeplabv3_unet": deeplabv3_unet,
     "fast_scnn": fast_scnn,
+    "segformer_mit_b0": partial(segformer, embed_dims=32, depths=(2, 2, 2, 2)),
+    "segformer_mit_b1": partial(segformer, depths=(2, 2, 2, 2)),
+    "segformer_mit_b2": partial(segformer, depths=(3, 4, 6, 3)),
+    "segformer_mit_b3": partial(segformer, depths=(3, 4, 18, 3)),
+    "segformer_mit_b4": partial(segformer, depths=(3, 8, 27, 3)),
+    "segformer_mit_b5": partial(segformer, depths=(3, 6, 40, 3)),
+    "upernet_r50": partial(upernet_resnet, depth=50),
+    "upernet_r101": partial(upernet_resnet, depth=101),
+    "upernet_swin_t": partial(upernet_swin, embed_dims=96, depths=(2, 2, 6, 2)),
+    "upernet_swin_s": partial(upernet_swin, embed_dims=96, depths=(2, 2, 18, 2)),
+    "upernet_swin_b": partial(upernet_swin, embed_dims=128, depths=(2, 2, 18, 2)),
+    "upernet_swin_l": partial(upernet_swin, embed_dims=192, depths=(2, 2, 18, 2)),
+    "upernet_convnext_t": partial(upernet_convnext, depths=(3, 3, 9, 3)),
+    "upernet_convnext_s": partial(upernet_convnext, drop_path_rate=0.3),
+    "upernet_convnext_b": partial(upernet_convnext, channels=(128, 256, 512, 1024)),
+    "upernet_convnext_l": partial(upernet_convnext, channels=(192, 384, 768, 1536)),
+    "upernet_convnext_xl": partial(upernet_convnext, channels=(256, 512, 1024, 2048)),
+    "upernet_vit_b16": upernet_vit,
+    "segmenter_vit_t": partial(segmenter, embed_dims=192),
+    "segmenter_vit_s": partial(segmenter, embed_dims=384),
+    "segmenter_vit_b": partial(segmenter, embed_dims=768),
+    "segmenter_vit_l": partial(segmenter, embed_dims=1024, num_layers=24, image_side_px=640),
+    "segnext_mscan_t": partial(segnext, embed_dims=(32, 64, 160, 256), depths=(3, 3, 5, 2)),
+    "segnext_mscan_s": partial(segnext, depths=(2, 2, 4, 2)),
+    "segnext_mscan_b": partial(segnext, depths=(3, 3, 12, 3), head_channels=512),
+    "segnext_mscan_l": partial(segnext, depths=(3, 5, 27, 3), head_channels=1024, drop_path_rate=0.3),
     "mask2former_r50": partial(mask2former_resnet, depth=50),
     "mask2former_r101": partial(mask2former_resnet, depth=101),
 }

@@ -24,3 +24,15 @@ Variant = Literal["v1", "v1c", "v1d"]
 
 OutputStride = Literal[8, 16, 32]
 """Pixels of the image for a pixel of a ResNet's last feature."""
+
+Widths = tuple[Width, Width, Width, Width]
+"""Channels of each of four stages."""
+
+BlockCount = Annotated[int, Field(ge=1, le=100)]
+"""Blocks of a stage."""
+
+BlockCounts = tuple[BlockCount, BlockCount, BlockCount, BlockCount]
+"""Blocks of each of four stages."""
+
+DropPathRate = Annotated[float, Field(ge=0, lt=1)]
+"""Probability that the last residual branch is left out in training."""

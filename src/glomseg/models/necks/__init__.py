@@ -1,0 +1,1 @@
+"""Necks: the features of a backbone in, as many features for the heads out."""

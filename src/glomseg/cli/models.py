@@ -53,6 +53,10 @@ PURPOSES = {
     "segnext_mscan_l": "the largest SegNeXt, for a GPU with much memory",
     "mask2former_r50": "the usual Mask2Former, which finds masks and names them, for a GPU",
     "mask2former_r101": "the same on ResNet-101, for a GPU with much memory",
+    "mask2former_swin_t": "Mask2Former on the smallest Swin Transformer, for a GPU",
+    "mask2former_swin_s": "Mask2Former on a Swin that is twice as deep, for a GPU with much memory",
+    "mask2former_swin_b": "Mask2Former on a wider Swin with larger windows, for a GPU with much memory",
+    "mask2former_swin_l": "the largest Mask2Former, for the largest GPUs",
 }
 
 

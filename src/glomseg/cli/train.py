@@ -132,7 +132,7 @@ def _train(
     if weights is not None:
         overrides = [*overrides, f"model.weights={_toml_text(weights)}"]
     settings = load_recipe(recipe, overrides)
-    dataset = open_with(data, options)
+    dataset = open_with(data, options, classes_from_masks=True)
     split = split or _split_of(data)
     if split is not None:
         say(f"split: {split}")

@@ -7,8 +7,21 @@ from glomseg.models.build import ARCHITECTURES, build_model, resolved_options
 from glomseg.models.winograd import WinogradConv2d
 
 CPU = torch.device("cpu")
-WIDE = ("segformer", "segmenter", "segnext", "upernet")  # families tested with the narrow networks below
+WIDE = (
+    "mask2former_swin",
+    "segformer",
+    "segmenter",
+    "segnext",
+    "upernet",
+)  # families tested with the narrow networks below
 NARROW = {
+    "mask2former_swin_t": {
+        "embed_dims": 32,
+        "depths": (1, 2, 1, 1),
+        "feat_channels": 32,
+        "encoder_layers": 1,
+        "decoder_layers": 2,
+    },
     "segformer_mit_b0": {"embed_dims": 8, "depths": (1, 2, 1, 1), "head_channels": 16},
     "upernet_r50": {"base_channels": 8, "head_channels": 128},
     "upernet_swin_t": {"embed_dims": 32, "depths": (1, 2, 1, 1), "head_channels": 32},

@@ -25,8 +25,6 @@ PURPOSES = {
     "pspnet_unet": "U-Net with pyramid pooling at full resolution",
     "deeplabv3_unet": "U-Net with dilated convolutions at full resolution",
     "fast_scnn": "the smallest network with the least work, also for processors",
-    "mask2former_r50": "the usual Mask2Former, which finds masks and names them, for a GPU",
-    "mask2former_r101": "the same on ResNet-101, for a GPU with much memory",
     "segformer_mit_b0": "the smallest SegFormer, light enough for a processor",
     "segformer_mit_b1": "the same with wider stages, for a small GPU",
     "segformer_mit_b2": "SegFormer with about the parameters of ResNet-50, for a GPU",
@@ -53,6 +51,12 @@ PURPOSES = {
     "segnext_mscan_s": "SegNeXt with wider stages, for a small GPU",
     "segnext_mscan_b": "a deeper SegNeXt, for a GPU",
     "segnext_mscan_l": "the largest SegNeXt, for a GPU with much memory",
+    "mask2former_r50": "the usual Mask2Former, which finds masks and names them, for a GPU",
+    "mask2former_r101": "the same on ResNet-101, for a GPU with much memory",
+    "mask2former_swin_t": "Mask2Former on the smallest Swin Transformer, for a GPU",
+    "mask2former_swin_s": "Mask2Former on a Swin that is twice as deep, for a GPU with much memory",
+    "mask2former_swin_b": "Mask2Former on a wider Swin with larger windows, for a GPU with much memory",
+    "mask2former_swin_l": "the largest Mask2Former, for the largest GPUs",
 }
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError, validate_call
 from glomseg.errors import InvalidInputError
 from glomseg.models.compose import compose
 from glomseg.models.families.fast_scnn import fast_scnn
-from glomseg.models.families.mask2former import mask2former_resnet
+from glomseg.models.families.mask2former import mask2former_resnet, mask2former_swin
 from glomseg.models.families.on_resnet import deeplabv3, deeplabv3plus, fcn, pspnet
 from glomseg.models.families.on_unet import deeplabv3_unet, fcn_unet, pspnet_unet
 from glomseg.models.families.on_vit import segmenter, upernet_vit
@@ -39,8 +39,6 @@ ARCHITECTURES: dict[str, Callable[..., Segmentor]] = {
     "pspnet_unet": pspnet_unet,
     "deeplabv3_unet": deeplabv3_unet,
     "fast_scnn": fast_scnn,
-    "mask2former_r50": partial(mask2former_resnet, depth=50),
-    "mask2former_r101": partial(mask2former_resnet, depth=101),
     "segformer_mit_b0": partial(segformer, embed_dims=32, depths=(2, 2, 2, 2)),
     "segformer_mit_b1": partial(segformer, depths=(2, 2, 2, 2)),
     "segformer_mit_b2": partial(segformer, depths=(3, 4, 6, 3)),
@@ -67,6 +65,12 @@ ARCHITECTURES: dict[str, Callable[..., Segmentor]] = {
     "segnext_mscan_s": partial(segnext, depths=(2, 2, 4, 2)),
     "segnext_mscan_b": partial(segnext, depths=(3, 3, 12, 3), head_channels=512),
     "segnext_mscan_l": partial(segnext, depths=(3, 5, 27, 3), head_channels=1024, drop_path_rate=0.3),
+    "mask2former_r50": partial(mask2former_resnet, depth=50),
+    "mask2former_r101": partial(mask2former_resnet, depth=101),
+    "mask2former_swin_t": mask2former_swin,
+    "mask2former_swin_s": partial(mask2former_swin, depths=(2, 2, 18, 2)),
+    "mask2former_swin_b": partial(mask2former_swin, embed_dims=128, depths=(2, 2, 18, 2), window_size=12),
+    "mask2former_swin_l": partial(mask2former_swin, embed_dims=192, depths=(2, 2, 18, 2), window_size=12),
 }
 """Builders of families by name; each takes ``n_classes`` and its own options by keyword."""
 

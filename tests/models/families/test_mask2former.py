@@ -19,6 +19,10 @@ TINY = {**SMALL_HEAD, "base_channels": 4, "stem_channels": 4}
 LAYOUTS = {
     "mask2former_r50": (610, 44_041_367, "864d892cb48a4f90"),
     "mask2former_r101": (916, 63_033_495, "e7a7a674e0d19538"),
+    "mask2former_swin_t": (481, 47_439_633, "47b0dc219109a7e5"),
+    "mask2former_swin_s": (649, 68_757_537, "3a40de4875192321"),
+    "mask2former_swin_b": (649, 106_922_191, "f00f7a65908307a1"),
+    "mask2former_swin_l": (649, 215_488_779, "cc6fc58893aa6bb2"),
 }
 
 # Figures with SMALL_HEAD and 3 classes; the real one computed positions in float64 for them, instead of its float32.
@@ -31,6 +35,14 @@ GOLDEN = {
     ("mask2former_r50", (50, 61)): [
         *(0.023995091458357848, 0.1247345484747931),
         *(0.22258738428459474, 0.13812548329521168, 0.39099323190437546),
+    ],
+    ("mask2former_swin_t", (64, 64)): [
+        *(0.9755129297169441, 0.6892024415623439),
+        *(0.6948608173194559, 1.9784368344294416, 1.5766309612674334),
+    ],
+    ("mask2former_swin_t", (50, 61)): [
+        *(1.0870328822418514, 1.176336104815837),
+        *(0.02685385452321272, 0.11432219212972812, 0.015147384847634646),
     ],
 }
 

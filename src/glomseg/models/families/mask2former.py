@@ -1,17 +1,23 @@
-"""Mask2Former on a ResNet."""
+"""Mask2Former, which finds masks and names them: OpenMMLab's ``mask2former_r*`` and ``mask2former_swin-*``.
 
+What both families have in common is explained once, at `mask2former_resnet`.
+"""
+
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
+from torch import nn
 
 from glomseg.models.backbones.resnet import ResNet
-from glomseg.models.families.options import Depth, StemWidth, Width
+from glomseg.models.backbones.swin import SwinTransformer
+from glomseg.models.families.options import BlockCounts, Depth, DropPathRate, StemWidth, Width
 from glomseg.models.heads.mask2former.head import Mask2FormerHead
 from glomseg.models.segmentor import Segmentor
 
 QueryWidth = Annotated[int, Field(ge=32, le=1024, multiple_of=32)]
-Queries = Annotated[int, Field(ge=1, le=1000)]
-Layers = Annotated[int, Field(ge=1, le=24)]
+QueryCount = Annotated[int, Field(ge=1, le=1000)]
+LayerCount = Annotated[int, Field(ge=1, le=24)]
 SizeDivisor = Annotated[int, Field(ge=1, le=256)]
 
 
@@ -22,12 +28,12 @@ def mask2former_resnet(
     base_channels: Width = 64,
     stem_channels: StemWidth = 64,
     feat_channels: QueryWidth = 256,
-    num_queries: Queries = 100,
-    encoder_layers: Layers = 6,
-    decoder_layers: Layers = 9,
+    num_queries: QueryCount = 100,
+    encoder_layers: LayerCount = 6,
+    decoder_layers: LayerCount = 9,
     size_divisor: SizeDivisor = 32,
 ) -> Segmentor:
-    """Return a Mask2Former on a ResNet with the plain stem: OpenMMLab's ``mask2former_r*``.
+    """Return a Mask2Former on a ResNet with the plain stem.
 
     Parameters
     ----------
@@ -47,8 +53,78 @@ def mask2former_resnet(
         Images are padded to multiples of it for prediction.
     """
     backbone = ResNet(depth, base_channels=base_channels, stem_channels=stem_channels)
-    head = Mask2FormerHead(
+    return _mask2former(
+        backbone,
         backbone.out_channels,
+        n_classes=n_classes,
+        feat_channels=feat_channels,
+        num_queries=num_queries,
+        encoder_layers=encoder_layers,
+        decoder_layers=decoder_layers,
+        size_divisor=size_divisor,
+    )
+
+
+def mask2former_swin(
+    *,
+    n_classes: int,
+    embed_dims: Annotated[int, Field(ge=32, le=1024, multiple_of=32)] = 96,
+    depths: BlockCounts = (2, 2, 6, 2),
+    window_size: Annotated[int, Field(ge=2, le=64)] = 7,
+    drop_path_rate: DropPathRate = 0.3,
+    feat_channels: QueryWidth = 256,
+    num_queries: QueryCount = 100,
+    encoder_layers: LayerCount = 6,
+    decoder_layers: LayerCount = 9,
+    size_divisor: SizeDivisor = 32,
+) -> Segmentor:
+    """Return a Mask2Former on a Swin Transformer.
+
+    Parameters
+    ----------
+    embed_dims
+        Channels of the first stage; every attention head of every stage has 32.
+    depths
+        Blocks of each stage.
+    window_size
+        Side of a window in tokens: 7, or 12 in the networks that were trained at 384 pixels.
+    drop_path_rate
+        Of stochastic depth at the last block.
+    n_classes, feat_channels, num_queries, encoder_layers, decoder_layers, size_divisor
+        As for `mask2former_resnet`.
+    """
+    backbone = SwinTransformer(
+        embed_dims=embed_dims,
+        depths=depths,
+        num_heads=tuple(embed_dims // 32 * 2**stage for stage in range(4)),
+        window_size=window_size,
+        drop_path_rate=drop_path_rate,
+    )
+    return _mask2former(
+        backbone,
+        backbone.out_channels,
+        n_classes=n_classes,
+        feat_channels=feat_channels,
+        num_queries=num_queries,
+        encoder_layers=encoder_layers,
+        decoder_layers=decoder_layers,
+        size_divisor=size_divisor,
+    )
+
+
+def _mask2former(
+    backbone: nn.Module,
+    in_channels: Sequence[int],
+    *,
+    n_classes: int,
+    feat_channels: int,
+    num_queries: int,
+    encoder_layers: int,
+    decoder_layers: int,
+    size_divisor: int,
+) -> Segmentor:
+    head = Mask2FormerHead(
+        in_channels,
         n_classes=n_classes,
         feat_channels=feat_channels,
         out_channels=feat_channels,

@@ -69,7 +69,7 @@ class MultiheadAttention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         batch, n, _ = x.shape
-        return x.view(batch, n, self.attn.num_heads, -1).transpose(1, 2)  # (B, heads, N, C / heads)
+        return x.reshape(batch, n, self.attn.num_heads, -1).transpose(1, 2)  # (B, heads, N, C / heads)
 
 
 def init_xavier_normal(module: nn.Module) -> None:

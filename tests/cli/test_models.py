@@ -18,6 +18,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Leave three architectures, since following all of them takes many seconds."""
+    kept = {name: ARCHITECTURES[name] for name in ("fpn_resnet_small", "pspnet_r50", "segformer_mit_b0")}
+    monkeypatch.setattr("glomseg.models.build.ARCHITECTURES", kept)
+    return kept
+
+
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
@@ -25,6 +33,7 @@ def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, 
     return int(stopped.value.code or 0), printed.out, printed.err
 
 
+@pytest.mark.slow
 def test_it_shows_every_architecture_and_all_known_weights(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said, _ = run(["models"], capsys)
     assert code == 0
@@ -41,6 +50,7 @@ def test_every_architecture_says_what_it_is_for() -> None:
     assert list(PURPOSES) == list(ARCHITECTURES)
 
 
+@pytest.mark.usefixtures("few")
 def test_it_says_where_cached_weights_are(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = cache / KNOWN_WEIGHTS["pspnet_r50_cityscapes"].file_name
     path.parent.mkdir()
@@ -48,13 +58,15 @@ def test_it_says_where_cached_weights_are(cache: Path, capsys: pytest.CaptureFix
     assert str(path) in run(["models", "--size", "64"], capsys)[1]
 
 
-def test_json_holds_the_same_for_programs(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_holds_the_same_for_programs(
+    cache: Path, few: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
     code, said, _ = run(["models", "--size", "64", "--json"], capsys)
     assert code == 0
     listed = json.loads(said)
     assert listed["size_px"] == 64
     assert listed["cache"] == str(cache)
-    assert [item["name"] for item in listed["architectures"]] == list(ARCHITECTURES)
+    assert [item["name"] for item in listed["architectures"]] == list(few)
     small, *_ = listed["architectures"]
     network = build_model(small["name"], n_classes=2)
     assert small["n_parameters"] == count_parameters(network)

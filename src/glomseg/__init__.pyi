@@ -56,6 +56,10 @@ from .steps.train import (
     resume_training as resume_training,
     train_model as train_model,
 )
+from .steps.training_config import (
+    TrainingConfig as TrainingConfig,
+    read_training_config as read_training_config,
+)
 from .types import (
     GLOMERULUS as GLOMERULUS,
     Classes as Classes,

@@ -199,7 +199,7 @@ def load_recipe(recipe: str, overrides: Iterable[str] = ()) -> Settings:
         raise InvalidInputError(f"{origin} is not valid TOML: {error}") from error
     values.setdefault("recipe", Path(recipe).stem)
     for override in overrides:
-        _apply_override(values, override)
+        apply_override(values, override)
     return parse_settings(values, origin=origin)
 
 
@@ -211,7 +211,8 @@ def parse_settings(values: Mapping[str, Any], *, origin: str) -> Settings:
         raise InvalidInputError(f"{origin}: " + "; ".join(_explain(item) for item in error.errors())) from error
 
 
-def _apply_override(values: dict[str, Any], override: str) -> None:
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Put the value of a ``section.key=value`` text into nested settings."""
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
         raise InvalidInputError(f"--set {override!r} is not of the form key=value, for example run.steps=2000")

@@ -144,3 +144,13 @@ def test_a_folder_that_is_not_there(tmp_path, capsys):
     assert glomseg("train", tmp_path / "none") == 1
     assert "does not exist" in capsys.readouterr().err
     assert not Path("runs").exists() or not list(Path("runs").glob("none*"))
+
+
+def test_a_config_stands_for_recipe_and_split(tmp_path, glomseg):
+    for words in (["--recipe", "default"], ["--split", tmp_path], ["--classes", "a,b"]):
+        code, _, complained = glomseg("train", "--config", tmp_path / "config.py", *words)
+        assert code == 1
+        assert "--config stands for recipe, split" in complained
+    code, _, complained = glomseg("train", "--config", tmp_path / "config.py")
+    assert code == 1
+    assert "config.py' does not exist" in complained

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from glomseg.cli.console import progress_bar, say
+from glomseg.cli.console import progress_bar, say, say_warning
 from glomseg.cli.options import DatasetOptions, open_with
 from glomseg.errors import InvalidInputError
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def train(
     data: Path | None = None,
     *,
-    recipe: str = "default",
+    recipe: str | None = None,
+    config: Path | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
     split: Path | None = None,
     weights: str | None = None,
@@ -37,7 +38,10 @@ def train(
     data
         Folder of tiles and masks; not needed with --resume and --like.
     recipe
-        Settings shipped with the package (default, homework), or a TOML file.
+        Settings shipped with the package (default, homework), or a TOML file; the default is "default".
+    config
+        A training config of MMSegmentation in place of a recipe and a split. It is read, never executed. A data folder
+        takes the place of its data_root.
     set_
         Change a setting, for example --set run.steps=2000; repeat for more.
     split
@@ -64,7 +68,10 @@ def train(
     """
     from glomseg.steps.train import Hardware
 
-    if sum(item is not None for item in (data, resume, like)) != 1:
+    if config is not None:
+        if any(item is not None for item in (recipe, split, resume, like, options)):
+            raise InvalidInputError("--config stands for recipe, split and how the data are read; leave these out")
+    elif sum(item is not None for item in (data, resume, like)) != 1:
         raise InvalidInputError("give one of: a data folder to train on, --resume RUN, or --like RUN")
     _check_unused(
         "--resume" if resume is not None else "--like" if like is not None else "",
@@ -78,10 +85,14 @@ def train(
         },
     )
     hardware = Hardware(device=device, devices=devices, nodes=nodes, precision=precision)
-    result = _train(
-        data, recipe, set_ or [], split=split, weights=weights, out=out, resume=resume, like=like,
-        hardware=hardware, options=options,
-    )  # fmt: skip
+    overrides = [*(set_ or []), *([] if weights is None else [f"model.weights={_toml_text(weights)}"])]
+    if config is not None:
+        result = _train_from_config(config, data, overrides, out=out, hardware=hardware)
+    else:
+        result = _train(
+            data, recipe or "default", overrides, split=split, out=out, resume=resume, like=like,
+            hardware=hardware, options=options,
+        )  # fmt: skip
     if not result.finished:
         say(f"Stopped after step {result.step}. Go on with: glomseg train --resume {result.run}")
         return 130
@@ -111,7 +122,6 @@ def _train(
     overrides: list[str],
     *,
     split: Path | None,
-    weights: str | None,
     out: Path | None,
     resume: Path | None,
     like: Path | None,
@@ -129,8 +139,6 @@ def _train(
             like, out=out or _run_name(like.name, "again"), hardware=hardware, progress=progress_bar, message=say
         )
     assert data is not None
-    if weights is not None:
-        overrides = [*overrides, f"model.weights={_toml_text(weights)}"]
     settings = load_recipe(recipe, overrides)
     dataset = open_with(data, options, classes_from_masks=True)
     split = split or _split_of(data)
@@ -141,6 +149,26 @@ def _train(
         settings,
         out=out or _run_name(data.resolve().name, settings.recipe),
         split=None if split is None else read_split(split),
+        hardware=hardware,
+        progress=progress_bar,
+        message=say,
+    )
+
+
+def _train_from_config(
+    config: Path, data: Path | None, overrides: list[str], *, out: Path | None, hardware: "Hardware"
+) -> "TrainResult":
+    from glomseg.steps.train import train_model
+    from glomseg.steps.training_config import read_training_config
+
+    read = read_training_config(config, data=data, overrides=overrides)
+    for note in read.notes:
+        say_warning(note)
+    return train_model(
+        read.dataset,
+        read.settings,
+        out=out or _run_name(read.dataset.root.resolve().name, config.stem),
+        split=read.split,
         hardware=hardware,
         progress=progress_bar,
         message=say,

@@ -67,6 +67,15 @@ def test_scale_corners_and_a_single_logit_are_written(tmp_path):
     assert (again.options["single_logit"], again.options["size_divisor"]) == (True, 16)
 
 
+def test_corners_inside_and_outside_of_the_head_cannot_differ(tmp_path):
+    network = build_model("pspnet_r18", n_classes=2, **OPTIONS)
+    card = ModelCard(
+        architecture="pspnet_r18", options=OPTIONS, classes=GLOMERULUS, inference=Inference(align_corners=True)
+    )
+    with pytest.raises(InvalidInputError, match="one align_corners for a head and its logits"):
+        save_openmmlab(tmp_path, network, card, name="m")
+
+
 def test_a_network_that_openmmlab_does_not_have(tmp_path):
     network = build_model("fpn_resnet_small", n_classes=2)
     card = ModelCard(architecture="fpn_resnet_small", classes=GLOMERULUS)

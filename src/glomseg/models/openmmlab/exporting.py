@@ -77,6 +77,10 @@ def _model(card: ModelCard) -> dict[str, Any]:
     else:
         options = composed_options(card.architecture, resolved_options(card.architecture, card.options))
     _check_same_entries(card, options)
+    head = options["decode_head"]
+    has_corners = "align_corners" in inspect.signature(compose.HEADS[head["name"]]).parameters
+    if has_corners and bool(head.get("align_corners", False)) != card.inference.align_corners:
+        raise InvalidInputError("MMSegmentation has one align_corners for a head and its logits; here they differ")
     n_classes, is_single = len(card.classes), bool(options.get("single_logit"))
     n_logits = 1 if is_single else n_classes
     head_options: dict[str, Any] = {"num_classes": n_classes, "align_corners": card.inference.align_corners}

@@ -73,9 +73,10 @@ def test_few_groups_are_not_trusted(n_groups, trustworthy):
     assert bootstrap_interval(slides(n_groups)).mean_dice.trustworthy is trustworthy
 
 
-def test_one_group_spans_nothing():
+def test_one_group_has_no_interval():
     interval = bootstrap_interval(slides(1)).mean_iou
-    assert interval.low == interval.high
+    assert np.isnan([interval.low, interval.high]).all()
+    assert not interval.trustworthy
 
 
 def test_identical_groups_span_nothing():

@@ -103,7 +103,7 @@ def test_masks_that_cannot_be_class_indices(tmp_path):
 
 def test_mask_values_are_mapped_and_unknown_ones_refused(tmp_path):
     write_png(tmp_path / "m.png", np.array([[0, 255, 128]], np.uint8))
-    with pytest.raises(InvalidInputError, match=r"m\.png.* 0, 128, 255, but.*--mask-values"):
+    with pytest.raises(InvalidInputError, match=r"m\.png.*\[0, 128, 255\].*--mask-values"):
         read_mask(tmp_path / "m.png", classes=GLOMERULUS, mask_values=(0, 255))
     three = Classes.of(("background", "glomerulus", "sclerosed"))
     assert read_mask(tmp_path / "m.png", classes=three, mask_values=(0, 255, 128)).tolist() == [[0, 1, 2]]
@@ -136,11 +136,3 @@ def test_an_ignore_value_is_ignored(tmp_path):
     assert read_mask(tmp_path / "m.png", classes=GLOMERULUS, ignore_value=2).tolist() == [[0, 1, 255, 255]]
     with pytest.raises(InvalidInputError, match="holds the values"):
         read_mask(tmp_path / "m.png", classes=GLOMERULUS, ignore_value=3)
-
-
-def test_a_mask_that_was_compressed_as_jpeg_is_told(tmp_path):
-    write_png(tmp_path / "m.png", np.arange(40, dtype=np.uint8).reshape(5, 8))
-    with pytest.raises(
-        InvalidInputError, match=r"holds 40 values \(0, 1, .*, 11, \.\.\.\).*JPEG; export it again as PNG"
-    ):
-        read_mask(tmp_path / "m.png", classes=GLOMERULUS)

@@ -26,9 +26,6 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".
 MAX_PIXELS = 178_956_970
 """Images with more pixels (about 13,400 x 13,400) are refused as tiles: Pillow refuses them too."""
 
-_MAX_SHOWN_VALUES = 12
-"""More values than this in a mask are hardly classes."""
-
 _SIXTEEN_BIT_MODES = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 
 
@@ -187,14 +184,8 @@ def read_mask(
     known = {*allowed, IGNORE_INDEX, ignore_value}
     present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
     if not known.issuperset(present.tolist()):
-        found = ", ".join(map(str, present[:_MAX_SHOWN_VALUES]))
-        if len(present) > _MAX_SHOWN_VALUES:
-            raise InvalidInputError(
-                f"mask {str(path)!r} holds {len(present)} values ({found}, ...): it looks like grey values, or like a "
-                "mask that was compressed as JPEG; export it again as PNG with one value a class"
-            )
         raise InvalidInputError(
-            f"mask {str(path)!r} holds the values {found}, but {len(classes)} classes "
+            f"mask {str(path)!r} holds the values {present.tolist()}, but {len(classes)} classes "
             f"({', '.join(classes.names)}) have the values {allowed}; give the file's values with --mask-values, "
             "one a class, or name all its classes with --classes"
         )

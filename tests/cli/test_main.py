@@ -123,7 +123,7 @@ def test_a_bug_is_not_hidden(failing):
         main_module.main(["doctor"])
 
 
-@pytest.mark.parametrize("words", ["models --help", "doctor --json"])
+@pytest.mark.parametrize("words", ["models --help", "models --json", "doctor --json"])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_goes_away_is_no_traceback(words, unbuffered):
     # Little output is held back until the end, where Python itself would complain and exit with 120.

@@ -41,7 +41,7 @@ def test_255_taken_for_ignored_is_noticed(tmp_path):
 
 def test_values_of_no_class(tmp_path):
     tile(tmp_path, "s_1_a", [[0, 7]])
-    with pytest.raises(InvalidInputError, match=r"s_1_a\.png' holds the values 0, 7"):
+    with pytest.raises(InvalidInputError, match=r"s_1_a\.png' holds the values \[0, 7\]"):
         scan_masks(open_dataset(tmp_path))
 
 

@@ -1,15 +1,12 @@
 """glomseg evaluate."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from glomseg.cli.console import counted, progress_bar, say, say_warning, show_table
 from glomseg.cli.options import DatasetOptions, open_with
-
-if TYPE_CHECKING:
-    from glomseg.metrics.bootstrap import Interval
 
 
 def evaluate(
@@ -80,7 +77,7 @@ def evaluate(
             [
                 name,
                 _percent(metrics.iou[index]),
-                _interval(intervals.iou[index]),
+                f"{_percent(intervals.iou[index].low)} to {_percent(intervals.iou[index].high)}",
                 _percent(metrics.accuracy[index]),
                 _percent(metrics.dice[index]),
                 _percent(metrics.precision[index]),
@@ -101,10 +98,6 @@ def evaluate(
         say_warning(f"no map of {name!r}: {reason}")
     say(f"Written to {result.out}")
     return 1 if result.failed or result.undrawn else 0
-
-
-def _interval(interval: "Interval") -> str:
-    return "-" if interval.low != interval.low else f"{_percent(interval.low)} to {_percent(interval.high)}"
 
 
 def _percent(value: float) -> str:

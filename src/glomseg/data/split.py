@@ -1,7 +1,6 @@
 """Dividing a data set so that no slide is on both sides, and writing the division down."""
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -230,15 +229,10 @@ def _read_lists(folder: Path) -> Split:
     parts = {}
     for part, path in paths.items():
         lines = read_text(path, what="list of tiles").splitlines() if path.is_file() else []
-        names = (line.strip() for line in lines)
-        parts[part] = tuple(_LIST_SUFFIX.sub("", name) for name in names if name)
+        parts[part] = tuple(line.strip() for line in lines if line.strip())
     return Split(
         train=parts["train"], val=parts["val"], test=parts["test"], by="tile", origin=f"lists in {str(folder)!r}"
     )
-
-
-_LIST_SUFFIX = re.compile(r"\.(png|jpe?g|tiff?)$", re.IGNORECASE)
-"""Lists name tiles, not files; some carry the file's ending all the same."""
 
 
 def _units(dataset: Dataset, by: str) -> list[list[int]]:

@@ -252,7 +252,7 @@ def error_map(
         lookup[code] = entry.color
     picture = lookup[codes]
     check_picture(picture)
-    outcomes = [entry for _, entry in _OUTCOMES]
+    outcomes = [entry for code, entry in _OUTCOMES if image is None or code != TRUE_NEGATIVE]
     if image is not None:
         check_picture(image)
         if image.shape[:2] != codes.shape:

@@ -143,7 +143,7 @@ def _intervals(replicates: PixelRatios, groups: PixelRatios, *, level: float) ->
 def _interval(replicates: NDArray[np.float64], *, n_groups: int, level: float) -> Interval:
     defined = replicates[~np.isnan(replicates)]
     low = high = np.nan
-    if defined.size and n_groups > 1:  # one group, drawn again and again, says nothing of another
+    if defined.size:
         low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return Interval(
         low=float(low), high=float(high), level=level, n_groups=n_groups, trustworthy=n_groups >= MIN_GROUPS

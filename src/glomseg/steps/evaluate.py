@@ -14,7 +14,7 @@ from glomseg._version import __version__
 from glomseg.data.split import read_split
 from glomseg.data.store import read_pair
 from glomseg.errors import GlomsegError, InvalidInputError
-from glomseg.export.pictures import error_map, in_a_row, overlay
+from glomseg.export.pictures import error_map, side_by_side
 from glomseg.export.plots import save_confusion_matrix
 from glomseg.files import make_folder, sha256_of, write_csv, write_json
 from glomseg.images import write_png
@@ -67,7 +67,7 @@ def evaluate_model(
     *,
     out: str | os.PathLike[str],
     weights: str | os.PathLike[str] | None = None,
-    part: str | None = None,
+    part: str = "all",
     split: str | os.PathLike[str] | None = None,
     maps: Sequence[str] = (),
     n_worst: int = 4,
@@ -112,7 +112,6 @@ def evaluate_model(
         raise InvalidInputError(f"--worst {n_worst} is below zero; 0 draws no map but those asked for")
     predictor = load_predictor(model, weights=weights, device=device, precision=precision)
     classes = _check_classes(predictor.card, dataset)
-    part = part or default_part(model, dataset, split=split)
     samples, split = _samples(dataset, model_path(model), part=part, split=split)
     unknown = set(maps) - {sample.name for sample in samples}
     if unknown:
@@ -355,10 +354,7 @@ def _write_maps(
             undrawn[sample.name] = str(error)
             continue
         pictures = {
-            "overlay": in_a_row(
-                [image, *(overlay(image, mask, classes=classes) for mask in (target, prediction))],
-                titles=("image", "truth", "prediction"),
-            )
+            "overlay": side_by_side(image, prediction, classes=classes, titles=("image", "prediction", "overlay"))
         }
         for index, name in list(enumerate(file_stems(classes.names)))[1:]:
             pictures[f"{name}_errors"] = error_map(target=target, prediction=prediction, class_index=index, image=image)

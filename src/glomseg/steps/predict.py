@@ -150,18 +150,9 @@ def predict_images(
                 bar(done, len(paths))
     finally:
         _write_table(out, predicted, classes=classes)
-    notes = (*predictor.notes, scale_note(predictor.card, mpp=mpp), _note_on_others(out, predicted))
-    return PredictionResult(images=tuple(predicted), failed=failed, notes=tuple(filter(None, notes)), out=out)
-
-
-def _note_on_others(out: Path, predicted: Sequence[PredictedImage]) -> str:
-    """Say how many masks of earlier calls lie beside those of this one, which the table covers alone."""
-    others = {path.name for path in (out / "masks").glob("*.png")} - {item.mask.name for item in predicted}
-    if not others:
-        return ""
-    return (
-        f"{str(out / 'masks')!r} holds {len(others)} masks of earlier calls too; components.csv covers this call only: "
-        "take an --out of its own to keep them apart"
+    note = scale_note(predictor.card, mpp=mpp)
+    return PredictionResult(
+        images=tuple(predicted), failed=failed, notes=(*predictor.notes, note) if note else predictor.notes, out=out
     )
 
 

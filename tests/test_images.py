@@ -68,9 +68,7 @@ def test_a_truncated_file_is_damaged(tmp_path, read):
 @pytest.mark.parametrize("side", [20_000, 60_000])
 def test_a_decompression_bomb_is_refused_by_its_header(tmp_path, png_claiming, read, side):
     (tmp_path / "bomb.png").write_bytes(png_claiming(side, side))
-    with pytest.raises(
-        UnsafeFileError, match=r"bomb\.png. declares [\d,]+ pixels, more than the 178,956,970 that a tile may have"
-    ):
+    with pytest.raises(UnsafeFileError, match=r"bomb\.png.*pixels"):
         read(tmp_path / "bomb.png")
 
 

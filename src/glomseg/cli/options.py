@@ -30,14 +30,12 @@ class DatasetOptions:
     ] = None
 
 
-def open_with(
-    data: Path, options: DatasetOptions | None, *, need_masks: bool = True, classes_from_masks: bool = False
-) -> "Dataset":
-    """Open a data set the way the flags say; with `classes_from_masks` the masks tell classes that nobody named."""
-    from glomseg.data.dataset import infer_classes, open_dataset
+def open_with(data: Path, options: DatasetOptions | None, *, need_masks: bool = True) -> "Dataset":
+    """Open a data set the way the flags say."""
+    from glomseg.data.dataset import open_dataset
 
     options = options or DatasetOptions()
-    dataset = open_dataset(
+    return open_dataset(
         data,
         classes=None if options.classes is None else _names(options.classes),
         mask_values=None if options.mask_values is None else _whole_numbers(options.mask_values),
@@ -46,7 +44,6 @@ def open_with(
         group_column=options.group_column,
         need_masks=need_masks,
     )
-    return infer_classes(dataset) if classes_from_masks and options.classes is None else dataset
 
 
 def _names(text: str) -> list[str]:

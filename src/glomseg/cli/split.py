@@ -57,7 +57,7 @@ def split(
     if folds is not None and (test > 0 or by == "tile"):
         raise InvalidInputError("--folds divides groups into folds and takes neither --test nor --by tile")
     folder = out or (data if data.is_dir() else data.parent) / "splits"
-    dataset = open_with(data, options, classes_from_masks=True)
+    dataset = open_with(data, options)
     _refuse_foreign_lists(folder)
     with progress_bar("reading masks", unit="tile") as bar:
         statistics = scan_masks(dataset, progress=bar)

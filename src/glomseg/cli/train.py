@@ -140,7 +140,7 @@ def _train(
         )
     assert data is not None
     settings = load_recipe(recipe, overrides)
-    dataset = open_with(data, options, classes_from_masks=True)
+    dataset = open_with(data, options)
     split = split or _split_of(data)
     if split is not None:
         say(f"split: {split}")

@@ -16,12 +16,8 @@ from glomseg.types import GLOMERULUS, IGNORE_INDEX, Classes, Dataset, Sample
 MAX_INFERRED_CLASSES = 32
 """More classes than this are not believed without being named."""
 
-# Coordinates at the end of a tile's name, which follow the slide: marked (x1024_y2048, [x=1,y=2]), or two numbers of
-# which one is too large to count slides or tiles (1024_2048).
-_COORDINATES = re.compile(r"[_\- ]\[?(x=?\d+[_\-, ]+y=?\d+|\d{4,}[_\-, ]+\d+|\d+[_\-, ]+\d{4,})\]?$", re.IGNORECASE)
-_BY_COORDINATES, _BY_PARTS = "name without its coordinates", "name <site>_<slide>_<tile>"
-
-_N_MASKS_LOOKED_AT = 64
+# What follows the slide in a tile's name: coordinates (x1024_y2048, [x=1,y=2]) or running numbers.
+_COORDINATES = re.compile(r"[_\- ]\[?x?=?\d+[_\-, ]+y?=?\d+\]?$", re.IGNORECASE)
 
 
 def open_dataset(
@@ -96,19 +92,23 @@ def infer_classes(dataset: Dataset) -> Dataset:
     """Return the data set with one class for every value that its masks hold, named class_1, class_2 and so on.
 
     Masks that hold no value beyond the classes that the data set has already leave it as it is; so does
-    a data set whose `mask_values` were given. All masks are read only where some of 64 hold such a value; a
-    class that is rarer than that has to be named.
+    a data set whose `mask_values` were given.
 
     Raises
     ------
     InvalidInputError
         If a mask cannot be read, or the values are too many for class indices.
     """
-    masks = [sample.mask_path for sample in dataset.samples if sample.mask_path is not None]
-    some = masks[:: -(-len(masks) // _N_MASKS_LOOKED_AT) or 1]
-    if dataset.mask_values is not None or _n_classes_in(some, dataset) <= len(dataset.classes):
+    if dataset.mask_values is not None:
         return dataset
-    n_classes = _n_classes_in(masks, dataset)
+    present = np.zeros(256, dtype=bool)
+    for sample in dataset.samples:
+        if sample.mask_path is not None:
+            present |= np.bincount(read_mask_values(sample.mask_path).ravel(), minlength=256) > 0
+    present[[IGNORE_INDEX, dataset.ignore_value or IGNORE_INDEX]] = False
+    n_classes = int(np.flatnonzero(present).max(initial=1)) + 1
+    if n_classes <= len(dataset.classes):
+        return dataset
     if n_classes > MAX_INFERRED_CLASSES:
         raise InvalidInputError(
             f"the masks of {str(dataset.root)!r} hold values up to {n_classes - 1}, too many to be class indices: they "
@@ -117,15 +117,6 @@ def infer_classes(dataset: Dataset) -> Dataset:
         )
     names = ("background", *(f"class_{index}" for index in range(1, n_classes)))
     return replace(dataset, classes=Classes.of(names))
-
-
-def _n_classes_in(masks: Sequence[Path], dataset: Dataset) -> int:
-    """Return one more than the largest value in the masks that is not ignored, and at least 2."""
-    present = np.zeros(256, dtype=bool)
-    for path in masks:
-        present |= np.bincount(read_mask_values(path).ravel(), minlength=256) > 0
-    present[[IGNORE_INDEX, dataset.ignore_value or IGNORE_INDEX]] = False
-    return int(np.flatnonzero(present).max(initial=1)) + 1
 
 
 def _check_masks(root: Path, layout: Layout) -> None:
@@ -167,16 +158,7 @@ def _groups(layout: Layout, *, group_pattern: str | None, group_column: str | No
     groups = {pair.name: _group_of_path(pair.name) for pair in layout.pairs}
     if all(group is None for group in groups.values()):
         return {name: name for name in groups}, NO_GROUPS
-    last_parts = [name.rpartition("/")[2] for name in groups]
-    rules = [
-        rule
-        for rule, is_used in (
-            (_BY_COORDINATES, any(_coordinates(part) for part in last_parts)),
-            (_BY_PARTS, any(not _coordinates(part) and group_of_name(part) for part in last_parts)),
-        )
-        if is_used
-    ]
-    return {name: group or name for name, group in groups.items()}, " or ".join(rules) or "case folder in the name"
+    return {name: group or name for name, group in groups.items()}, "name <site>_<slide>_<tile>"
 
 
 NO_GROUPS = "none: every tile is a group of its own"
@@ -191,20 +173,11 @@ def group_of_name(name: str) -> str | None:
     >>> group_of_name("AIDPATH_E_6"), group_of_name("slide12_x1024_y2048"), group_of_name("tile7")
     ('AIDPATH_E', 'slide12', None)
     """
-    coordinates = _coordinates(name)
-    if coordinates:
-        return name.removesuffix(coordinates)
+    match = _COORDINATES.search(name)
+    if match and match.start() > 0 and (_has_digit(name[: match.start()]) or "_" in name[: match.start()]):
+        return name[: match.start()]
     parts = name.split("_")
     return "_".join(parts[:-1]) if len(parts) >= 3 else None
-
-
-def _coordinates(name: str) -> str:
-    """Return the coordinates that a tile's name ends in, with the sign before them; empty where there are none."""
-    match = _COORDINATES.search(name)
-    if match is None:
-        return ""
-    slide = name[: match.start()]
-    return match[0] if _has_digit(slide) or "_" in slide else ""
 
 
 def _group_of_path(name: str) -> str | None:

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from glomseg.data.dataset import NO_GROUPS, group_of_name, infer_classes, open_dataset
+from glomseg.data.dataset import infer_classes, open_dataset
+from glomseg.data.groups import NO_GROUPS
 from glomseg.data.statistics import scan_masks
 from glomseg.data.store import read_pair
 from glomseg.errors import InvalidInputError, MissingInputError
@@ -35,25 +36,6 @@ def test_what_is_opened(tmp_path):
     assert (dataset.mpp, dataset.mask_values, dataset.ignore_value, dataset.root) == (0.5, None, None, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "group"),
-    [
-        ("AIDPATH_E_6", "AIDPATH_E"),
-        ("SYN_S03_T07", "SYN_S03"),
-        ("slide12_x1024_y2048", "slide12"),
-        ("slide12_1024_2048", "slide12"),
-        ("TCGA-CR-7395 [x=10,y=20]", "TCGA-CR-7395"),
-        ("a_b_c_d", "a_b_c"),
-        ("tile7", None),
-        ("tile_7", None),
-        ("00ae65c1c6631ae6f2be", None),
-        ("", None),
-    ],
-)
-def test_the_slide_in_a_name(name, group):
-    assert group_of_name(name) == group
-
-
 def test_groups_by_name_pattern_and_folder(tmp_path):
     fill(tmp_path, {"A_1_1": [0], "A_2_1": [0]})
     assert groups_of(tmp_path) == ({"A_1_1": "A_1", "A_2_1": "A_2"}, "name <site>_<slide>_<tile>")
@@ -68,7 +50,9 @@ def test_a_slide_in_train_and_val_is_one_group(tmp_path):
 
 def test_folders_below_the_images_are_groups(tmp_path):
     fill(tmp_path, {"case1/t1": [0], "case1/t2": [0], "case2/t1": [0]})
-    assert set(groups_of(tmp_path)[0].values()) == {"case1", "case2"}
+    groups, grouping = groups_of(tmp_path)
+    assert set(groups.values()) == {"case1", "case2"}
+    assert grouping == "folder"
 
 
 def test_case_folders_are_groups(tmp_path):

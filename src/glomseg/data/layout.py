@@ -14,7 +14,7 @@ from glomseg.images import IMAGE_SUFFIXES
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "tiles", "imagestr")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "ann", "gt", "labelstr")
-PARTS = ("train", "val", "valid", "test", "training", "validation", "testing")
+PART_FOLDERS = ("train", "val", "valid", "test", "training", "validation", "testing")
 
 _IMAGE_ENDING = re.compile(r"(_img|_image|_0000)$", re.IGNORECASE)
 _MASK_ENDING = re.compile(r"(_mask|_masks|_seg|_label|_labels|_gt|_annotation)$", re.IGNORECASE)
@@ -143,7 +143,7 @@ def _role(path: Path) -> tuple[str, str, str | None]:
     for position in reversed(range(len(folders))):
         role = "image" if folders[position] in IMAGE_FOLDERS else "mask" if folders[position] in MASK_FOLDERS else ""
         if role:
-            above = [part for part in path.parts[:position] if part.lower() not in PARTS]
+            above = [part for part in path.parts[:position] if part.lower() not in PART_FOLDERS]
             key = Path(*path.parts[:position], *path.parts[position + 1 :]).with_suffix("")
             return role, key.as_posix(), "/".join(above) or None
     return "", path.with_suffix("").as_posix(), None

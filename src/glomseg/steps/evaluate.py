@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg._version import __version__
-from glomseg.data.split import read_split
+from glomseg.data.split import PARTS, read_split
 from glomseg.data.store import read_pair
 from glomseg.errors import GlomsegError, InvalidInputError
 from glomseg.export.pictures import error_map, side_by_side
@@ -26,8 +26,6 @@ from glomseg.progress import ProgressBars, no_progress
 from glomseg.runs import RunFolder
 from glomseg.steps.naming import file_stems
 from glomseg.types import Classes, Dataset, ModelCard, Sample
-
-PARTS = ("train", "val", "test", "all")
 
 _HASH_DIGITS = 16
 """How much of an image's SHA-256 a model card keeps."""
@@ -184,8 +182,8 @@ def _samples(
     dataset: Dataset, model: Path, *, part: str, split: str | os.PathLike[str] | None
 ) -> tuple[tuple[Sample, ...], Path | None]:
     """Return the tiles of a part, and the split that says which these are."""
-    if part not in PARTS:
-        raise InvalidInputError(f"--part {part!r} is none of {', '.join(PARTS)}")
+    if part not in (*PARTS, "all"):
+        raise InvalidInputError(f"--part {part!r} is none of {', '.join(PARTS)}, all")
     if part == "all":
         return dataset.samples, None
     if split is None:

@@ -25,6 +25,9 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".
 MAX_PIXELS = 2**28
 """Images with more pixels (16,384 x 16,384) are refused as tiles: 0.8 GB decoded."""
 
+LOSSY_FORMATS = ("JPEG", "MPO", "WEBP")
+"""Formats in which neighbouring labels run into each other (WebP has a lossless form, which nobody can tell)."""
+
 _SIXTEEN_BIT_MODES = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 
 

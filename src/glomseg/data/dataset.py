@@ -2,19 +2,22 @@
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glomseg.data.groups import groups_by_pattern, groups_of_names
 from glomseg.data.layout import Layout, find_files
-from glomseg.errors import InvalidInputError
-from glomseg.images import read_mask_values
+from glomseg.errors import GlomsegError, InvalidInputError
+from glomseg.images import LOSSY_FORMATS, image_header, read_mask_values
+from glomseg.progress import Progress
 from glomseg.types import GLOMERULUS, IGNORE_INDEX, Classes, Dataset, Sample
 
-MAX_INFERRED_CLASSES = 32
-"""More classes than this are not believed without being named."""
+MAX_INFERRED_CLASSES = 16
+"""More indices than this are not believed to be classes: they may be numbered objects."""
 
 
 def open_dataset(
@@ -84,35 +87,45 @@ def open_dataset(
     )
 
 
-def infer_classes(dataset: Dataset) -> Dataset:
-    """Return the data set with one class for every value that its masks hold, named class_1, class_2 and so on.
+def infer_classes(dataset: Dataset, *, progress: Progress | None = None) -> Dataset:
+    """Return the data set with one class for every index that its masks hold: background, class 1, class 2 and so on.
 
-    Masks that hold no value beyond the classes that the data set has already leave it as it is; so does
-    a data set whose `mask_values` were given.
+    Only masks that hold the indices 0 to n - 1, all of them and more than the two of the default, give other
+    classes. Classes that were named stay; so does a data set whose masks hold other values (0 and 255,
+    grey levels), for which the steps that read masks have their own words. Masks that cannot be read, or that
+    are stored in a format that smears labels, tell nothing.
 
-    Raises
-    ------
-    InvalidInputError
-        If a mask cannot be read, or the values are too many for class indices.
+    Parameters
+    ----------
+    dataset
+        As `open_dataset` gives it. Each mask is decoded once.
+    progress
+        Called as masks are read.
     """
-    if dataset.mask_values is not None:
+    paths = [sample.mask_path for sample in dataset.samples if sample.mask_path is not None]
+    if dataset.mask_values is not None or dataset.classes != GLOMERULUS or not paths:
         return dataset
     present = np.zeros(256, dtype=bool)
-    for sample in dataset.samples:
-        if sample.mask_path is not None:
-            present |= np.bincount(read_mask_values(sample.mask_path).ravel(), minlength=256) > 0
+    with ThreadPoolExecutor() as pool:
+        for done, values in enumerate(pool.map(_values_of, paths), start=1):
+            present[values] = True
+            if progress is not None:
+                progress(done, len(paths))
     present[[IGNORE_INDEX, dataset.ignore_value or IGNORE_INDEX]] = False
-    n_classes = int(np.flatnonzero(present).max(initial=1)) + 1
-    if n_classes <= len(dataset.classes):
+    n_classes = int(np.count_nonzero(present))
+    if not len(GLOMERULUS) < n_classes <= MAX_INFERRED_CLASSES or not present[:n_classes].all():
         return dataset
-    if n_classes > MAX_INFERRED_CLASSES:
-        raise InvalidInputError(
-            f"the masks of {str(dataset.root)!r} hold values up to {n_classes - 1}, too many to be class indices: they "
-            "look like grey values or numbered objects. If each class has a value of its own, give the values with "
-            "--mask-values 0,128,255 and the names with --classes"
-        )
-    names = ("background", *(f"class_{index}" for index in range(1, n_classes)))
-    return replace(dataset, classes=Classes.of(names))
+    return replace(dataset, classes=Classes.of(("background", *(f"class {index}" for index in range(1, n_classes)))))
+
+
+def _values_of(path: Path) -> NDArray[np.intp]:
+    """Return the values in a mask; none where it cannot be read or its format smears them."""
+    try:
+        if image_header(path, what="mask").file_format in LOSSY_FORMATS:
+            return np.empty(0, np.intp)
+        return np.flatnonzero(np.bincount(read_mask_values(path).ravel(), minlength=256))
+    except GlomsegError:
+        return np.empty(0, np.intp)
 
 
 def _check_masks(root: Path, layout: Layout) -> None:

@@ -228,7 +228,7 @@ def _from_csv(path: Path, *, group_column: str | None) -> Layout:
     pairs: dict[str, Pair] = {}
     clashes = []
     for number, row in enumerate(rows, start=2):
-        name = _name_of_row(row.get("name") or _without_suffix(row["image"]))
+        name = _name_of_row(row.get("name") or without_suffix(row["image"]))
         if not name or not row["image"]:
             raise InvalidInputError(f"{str(path)!r}, line {number}: the image column names no file")
         image = path.parent / row["image"]
@@ -257,7 +257,7 @@ def _with_groups(layout: Layout, table: Path, column: str) -> Layout:
             f"{str(table)!r} needs a column file, name, image or tile and the column {column!r}; "
             f"it has {', '.join(rows[0]) if rows else 'nothing'}"
         )
-    groups = {_without_suffix(row[key]): row[column] for row in rows}
+    groups = {without_suffix(row[key]): row[column] for row in rows}
     pairs, missing = [], []
     for pair in layout.pairs:
         # Tables name tiles with or without their folders and endings.
@@ -272,7 +272,8 @@ def _with_groups(layout: Layout, table: Path, column: str) -> Layout:
     return replace(layout, pairs=tuple(pairs))
 
 
-def _without_suffix(name: str) -> str:
+def without_suffix(name: str) -> str:
+    """Return a tile's name without the ending of an image file; other endings are part of the name."""
     path = Path(name)
     return str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else name
 

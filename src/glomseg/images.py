@@ -206,8 +206,8 @@ def _unknown_values(path: Path, present: list[int], *, classes: Classes, allowed
     else:
         mend = "give the file's values with --mask-values, one a class, or name all its classes with --classes"
     return InvalidInputError(
-        f"mask {str(path)!r} holds the values {present[:_N_SHOWN]}{more}, but {len(classes)} classes ({', '.join(classes.names)}) "
-        f"have the values {allowed}; {mend}"
+        f"mask {str(path)!r} holds the values {present[:_N_SHOWN]}{more}, but {len(classes)} classes "
+        f"({', '.join(classes.names)}) have the values {allowed}; {mend}"
     )
 
 

@@ -188,7 +188,7 @@ def test_an_absent_class_is_null_and_blank(tiny_model, tmp_path):
     assert written["n_pixels"] == 0
     assert written["figures"]["pixel_accuracy"] is None
     assert written["figures"]["iou"] == {"background": None, "glomerulus": None}
-    assert written["intervals"]["iou"]["glomerulus"] == [None, None]
+    assert written["intervals"]["iou"]["glomerulus"] is None
     assert table(tmp_path / "out" / "tiles.csv")[0]["mean_iou"] == ""
 
 
@@ -307,6 +307,14 @@ def test_other_classes_are_an_error(tiny_dataset, tiny_model, tmp_path):
     three = open_dataset(tiny_dataset, classes=["background", "glomerulus", "tubule"])
     with pytest.raises(InvalidInputError, match=r"the model knows the classes background, glomerulus, but .*tubule"):
         evaluate_model(tiny_model, three, out=tmp_path / "out", **CPU)
+
+
+def test_the_part_is_by_default_what_default_part_says(dataset, tiny_model, tmp_path):
+    names = [sample.name for sample in dataset.samples]
+    write_split(tmp_path / "split.json", Split(train=names[:8], val=names[8:10], test=names[10:]))
+    result = evaluate_model(tiny_model, dataset, out=tmp_path / "out", split=tmp_path / "split.json", n_worst=0, **CPU)
+    assert result.part == "test"
+    assert [tile.name for tile in result.evaluation.tiles] == names[10:]
 
 
 def notes_on(model, dataset, tmp_path):

@@ -64,7 +64,7 @@ def evaluate_model(
     dataset: Dataset,
     *,
     out: str | os.PathLike[str],
-    part: str = "all",
+    part: str | None = None,
     split: str | os.PathLike[str] | None = None,
     maps: Sequence[str] = (),
     n_worst: int = 4,
@@ -86,7 +86,7 @@ def evaluate_model(
     out
         The folder to write to. Files of an earlier evaluation there are replaced; its other maps stay.
     part
-        "train", "val" or "test" of the split, or "all" tiles of the data set.
+        "train", "val" or "test" of the split, or "all" tiles of the data set; None takes `default_part`.
     split
         A split file; None takes the one in the model's run folder.
     maps
@@ -107,6 +107,7 @@ def evaluate_model(
         raise InvalidInputError(f"--worst {n_worst} is below zero; 0 draws no map but those asked for")
     predictor = load_predictor(model, device=device, precision=precision)
     classes = _check_classes(predictor.card, dataset)
+    part = part or default_part(model, dataset, split=split)
     samples, split = _samples(dataset, model_path(model), part=part, split=split)
     unknown = set(maps) - {sample.name for sample in samples}
     if unknown:
@@ -262,13 +263,15 @@ def _listed(card: ModelCard, key: str) -> set[str]:
 def _notes_on_groups(evaluation: Evaluation) -> list[str]:
     """Return for which figures the groups are too few to give an interval."""
     n_groups = len(evaluation.groups)
+    if n_groups == 1:
+        return ["1 group bears these figures: there are no intervals, since one slide says nothing about others."]
     if n_groups < MIN_GROUPS:
-        verb = "group bears" if n_groups == 1 else "groups bear"
-        return [f"{n_groups} {verb} these figures: the intervals are far too narrow."]
-    pairs = zip(evaluation.classes.names, evaluation.intervals.iou, strict=True)
+        return [f"{n_groups} groups bear these figures: the intervals are far too narrow."]
     return [
-        f"{interval.n_groups} of the {n_groups} groups bear on the IoU of {name}: its interval is far too narrow."
-        for name, interval in pairs
+        f"1 of the {n_groups} groups bears on the IoU of {name}: it has no interval."
+        if interval.n_groups == 1
+        else f"{interval.n_groups} of the {n_groups} groups bear on the IoU of {name}: its interval is far too narrow."
+        for name, interval in zip(evaluation.classes.names, evaluation.intervals.iou, strict=True)
         if 0 < interval.n_groups < MIN_GROUPS
     ]
 

@@ -158,6 +158,20 @@ def test_pictures_are_there_and_not_empty(dataset, tiny_model, tmp_path):
         assert read_image(out / name).std() > 5
 
 
+def test_the_overlay_map_shows_the_truth_in_the_middle_and_the_prediction_on_the_right(dataset, tiny_model, tmp_path):
+    sample = dataset.samples[0]
+    pictures = []
+    for truth in (0, 1):
+        write_png(sample.mask_path, np.full((64, 64), truth, np.uint8))
+        evaluate_model(tiny_model, dataset, out=tmp_path / "out", n_worst=0, maps=[sample.name], **CPU)
+        pictures.append(read_image(tmp_path / "out" / "maps" / f"{sample.name}_overlay.png"))
+    differs = (pictures[0] != pictures[1]).any(axis=(0, 2))
+    left, middle, right = np.array_split(differs, 3)
+    assert middle.mean() > 0.8
+    assert not left.any()
+    assert not right.any()
+
+
 def test_the_worst_tiles_are_those_with_most_wrong_pixels(dataset, tiny_model, tmp_path):
     result = evaluate_model(tiny_model, dataset, out=tmp_path / "out", n_worst=3, **CPU)
     wrong = {tile.name: 4096 - int(np.trace(tile.counts.matrix)) for tile in result.evaluation.tiles}

@@ -14,7 +14,7 @@ from glomseg._version import __version__
 from glomseg.data.split import PARTS, read_split
 from glomseg.data.store import read_pair
 from glomseg.errors import GlomsegError, InvalidInputError
-from glomseg.export.pictures import error_map, side_by_side
+from glomseg.export.pictures import error_map, in_a_row, overlay
 from glomseg.export.plots import save_confusion_matrix
 from glomseg.files import make_folder, sha256_of, write_csv, write_json
 from glomseg.images import write_png
@@ -351,9 +351,8 @@ def _write_maps(
         except GlomsegError as error:
             undrawn[sample.name] = str(error)
             continue
-        pictures = {
-            "overlay": side_by_side(image, prediction, classes=classes, titles=("image", "prediction", "overlay"))
-        }
+        marked = [overlay(image, mask, classes=classes) for mask in (target, prediction)]
+        pictures = {"overlay": in_a_row([image, *marked], titles=("image", "truth", "prediction"))}
         for index, name in list(enumerate(file_stems(classes.names)))[1:]:
             pictures[f"{name}_errors"] = error_map(target=target, prediction=prediction, class_index=index, image=image)
         for kind, picture in pictures.items():

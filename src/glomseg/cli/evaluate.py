@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from glomseg.cli.console import counted, progress_bar, say, say_warning, show_table
+from glomseg.cli.console import progress_bar, say, say_warning, show_table
 from glomseg.cli.options import DatasetOptions, open_with
+from glomseg.data.findings import counted
 
 if TYPE_CHECKING:
     from glomseg.metrics.bootstrap import Interval

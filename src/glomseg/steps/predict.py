@@ -242,9 +242,9 @@ def _older_note(out: Path, predicted: Sequence[PredictedImage]) -> str:
     names = ", ".join(path.relative_to(out).as_posix() for path in older[:3])
     verb, them = ("is", "it") if len(older) == 1 else ("are", "them")
     return (
-        f"{counted(len(older), 'file')} in {str(out)!r} {verb} not of this prediction, and {TABLE} does not cover {them}: "
-        f"{names}{', ...' if len(older) > 3 else ''}; remove what you no longer need, or predict into a new folder with "
-        "--out"
+        f"{counted(len(older), 'file')} in {str(out)!r} {verb} not of this prediction, and {TABLE} does not cover "
+        f"{them}: {names}{', ...' if len(older) > 3 else ''}; remove what you no longer need, or predict into a new "
+        "folder with --out"
     )
 
 

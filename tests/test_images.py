@@ -68,8 +68,16 @@ def test_a_truncated_file_is_damaged(tmp_path, read):
 @pytest.mark.parametrize("side", [20_000, 60_000])
 def test_a_decompression_bomb_is_refused_by_its_header(tmp_path, png_claiming, read, side):
     (tmp_path / "bomb.png").write_bytes(png_claiming(side, side))
-    with pytest.raises(UnsafeFileError, match=r"bomb\.png.*pixels"):
+    with pytest.raises(UnsafeFileError, match=rf"bomb\.png' declares {side} x {side} pixels, more"):
         read(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("size", [(14_000, 13_000), (16_384, 16_384)])
+def test_our_limit_decides_and_not_pillows(tmp_path, png_claiming, size):
+    limit = Image.MAX_IMAGE_PIXELS
+    (tmp_path / "large.png").write_bytes(png_claiming(*size))
+    assert image_size(tmp_path / "large.png") == size[::-1]
+    assert limit is not None and limit == Image.MAX_IMAGE_PIXELS
 
 
 def test_masks_of_every_storage(tmp_path):
@@ -134,3 +142,17 @@ def test_an_ignore_value_is_ignored(tmp_path):
     assert read_mask(tmp_path / "m.png", classes=GLOMERULUS, ignore_value=2).tolist() == [[0, 1, 255, 255]]
     with pytest.raises(InvalidInputError, match="holds the values"):
         read_mask(tmp_path / "m.png", classes=GLOMERULUS, ignore_value=3)
+
+
+def test_a_smeared_mask_is_known_as_such_and_not_spelled_out(tmp_path):
+    rows, columns = np.ogrid[:64, :64]
+    disc = np.where((rows - 31) ** 2 + (columns - 31) ** 2 < 400, 255, 0).astype(np.uint8)
+    Image.fromarray(disc).save(tmp_path / "m.jpg", quality=60)
+    with pytest.raises(InvalidInputError, match=r"\[0, 1, 2, [^a-z]*\] and \d+ more, but .*JPEG.*PNG") as raised:
+        read_mask(tmp_path / "m.jpg", classes=GLOMERULUS, mask_values=(0, 255))
+    assert "--classes" not in str(raised.value)
+    with Image.open(tmp_path / "m.jpg") as smeared:
+        smeared.save(tmp_path / "m.png")
+    with pytest.raises(InvalidInputError, match=r" and \d+ more, but .*look like JPEG compression.*PNG") as raised:
+        read_mask(tmp_path / "m.png", classes=GLOMERULUS)
+    assert "--classes" not in str(raised.value)

@@ -1,6 +1,6 @@
 from ._version import __version__ as __version__
 from .config import Settings as Settings, load_recipe as load_recipe, recipe_names as recipe_names
-from .data.dataset import open_dataset as open_dataset
+from .data.dataset import infer_classes as infer_classes, open_dataset as open_dataset
 from .data.lint import Finding as Finding, lint as lint
 from .data.split import (
     make_folds as make_folds,

@@ -6,7 +6,7 @@ would exhaust the machine with an error that names the file.
 
 import io
 import os
-import warnings
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,13 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".
 MAX_PIXELS = 2**28
 """Images with more pixels (16,384 x 16,384) are refused as tiles: 0.8 GB decoded."""
 
+LOSSY_FORMATS = ("JPEG", "MPO", "WEBP")
+"""Formats in which neighbouring labels run into each other (WebP has a lossless form, which nobody can tell)."""
+
+_N_SHOWN = 8
 _SIXTEEN_BIT_MODES = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+
+_PILLOW_LIMIT = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,12 +189,26 @@ def read_mask(
     known = {*allowed, IGNORE_INDEX, ignore_value}
     present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
     if not known.issuperset(present.tolist()):
-        raise InvalidInputError(
-            f"mask {str(path)!r} holds the values {present.tolist()}, but {len(classes)} classes "
-            f"({', '.join(classes.names)}) have the values {allowed}; give the file's values with --mask-values, "
-            "one a class, or name all its classes with --classes"
-        )
+        raise _unknown_values(Path(path), present.tolist(), classes=classes, allowed=allowed)
     return lookup[values]
+
+
+def _unknown_values(path: Path, present: list[int], *, classes: Classes, allowed: list[int]) -> InvalidInputError:
+    """Return the error of a mask that holds values of no class, with what most probably mends it."""
+    more = f" and {len(present) - _N_SHOWN} more" if len(present) > _N_SHOWN else ""
+    if image_header(path, what="mask").file_format in LOSSY_FORMATS:
+        mend = "lossy compression such as JPEG's smears labels along their borders: export the mask again as PNG"
+    elif more:
+        mend = (
+            "so many look like JPEG compression (before it was saved in this format), grey levels or numbered objects: "
+            "export class indices (0, 1, ...) as 8-bit PNG"
+        )
+    else:
+        mend = "give the file's values with --mask-values, one a class, or name all its classes with --classes"
+    return InvalidInputError(
+        f"mask {str(path)!r} holds the values {present[:_N_SHOWN]}{more}, but {len(classes)} classes "
+        f"({', '.join(classes.names)}) have the values {allowed}; {mend}"
+    )
 
 
 def encode_png(array: NDArray[np.uint8]) -> bytes:
@@ -209,13 +229,9 @@ def _open(path: Path, *, what: str) -> ImageFile.ImageFile:
             raise MissingInputError(f"{what} {str(path)!r} does not exist or is not a file")
         if path.stat().st_size == 0:
             raise InvalidInputError(f"{what} {str(path)!r} is empty (0 bytes); copy or export it again")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS below decides
-            image = Image.open(path)
+        image = _open_header(path)
     except GlomsegError:
         raise
-    except Image.DecompressionBombError as error:
-        raise _too_large(path, what, str(error)) from error
     except UnidentifiedImageError as error:
         raise InvalidInputError(
             f"{what} {str(path)!r} is not an image that can be read: its content fits no known format, "
@@ -224,10 +240,23 @@ def _open(path: Path, *, what: str) -> ImageFile.ImageFile:
     except Exception as error:  # Pillow's plugins raise SyntaxError, struct.error and others on damage
         raise _damaged(path, what, error) from error
     if image.width * image.height > MAX_PIXELS:
-        size = f"{image.width} x {image.height}"
         image.close()
-        raise _too_large(path, what, size)
+        raise UnsafeFileError(
+            f"{what} {str(path)!r} declares {image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} that a "
+            "tile may have; it is a whole slide or a decompression bomb: cut it into tiles"
+        )
     return image
+
+
+def _open_header(path: Path) -> ImageFile.ImageFile:
+    """Return an opened image, of whatever size its header declares: nothing is decoded yet, and MAX_PIXELS decides."""
+    # Pillow's own limit, below ours, is a global that other users of Pillow in this process rely on.
+    with _PILLOW_LIMIT:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _load(image: ImageFile.ImageFile, path: Path, *, what: str) -> None:
@@ -246,11 +275,4 @@ def _is_deep(image: ImageFile.ImageFile) -> bool:
 def _damaged(path: Path, what: str, error: Exception) -> InvalidInputError:
     return InvalidInputError(
         f"{what} {str(path)!r} is damaged: {error}; it was probably cut off while it was copied: copy it again"
-    )
-
-
-def _too_large(path: Path, what: str, size: str) -> UnsafeFileError:
-    return UnsafeFileError(
-        f"{what} {str(path)!r} declares {size} pixels, more than the {MAX_PIXELS:,} that a tile may have; "
-        "it is a whole slide or a decompression bomb: cut it into tiles"
     )

@@ -119,6 +119,21 @@ def open_run(path: str | os.PathLike[str]) -> RunFolder:
     return run
 
 
+def model_path(path: str | os.PathLike[str]) -> Path:
+    """Return the model file that a path stands for: itself, or the best (else last) model of a run folder."""
+    path = Path(path)
+    if path.is_dir():
+        run = open_run(path)
+        found = next((model for model in (run.best_model, run.last_model) if model.is_file()), None)
+        if found is None:
+            raise MissingInputError(
+                f"run folder {str(path)!r} holds no model yet ({run.best_model.name} or {run.last_model.name}); "
+                f"finish the training with `glomseg train --resume {path}`"
+            )
+        return found
+    return path
+
+
 def write_settings(run: RunFolder, settings: Settings) -> None:
     """Write the resolved settings into the run folder."""
     write_json(run.settings, settings.model_dump(mode="json"))

@@ -155,9 +155,10 @@ class Split:
     seed
         What the division was drawn with.
     by
-        "group", or "tile" where tiles were divided regardless of their slide.
+        "group", "tile" where tiles were divided regardless of their slide, or "unknown" for lists that
+        another program wrote.
     leaking_groups
-        Groups with tiles in more than one part; empty unless `by` is "tile".
+        Groups with tiles in more than one part; empty if `by` is "group", and not known yet if it is "unknown".
     origin
         How the split came to be, in words.
     """

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from glomseg.cli.console import counted, progress_bar, say, say_json, say_warning, show_table
+from glomseg.cli.console import progress_bar, say, say_json, say_warning, show_table
 
 MARKUP = "[red]tile[/red] [/] [link=x]"
 
@@ -34,9 +34,15 @@ def test_long_lines_are_not_broken(capsys):
     assert capsys.readouterr().out.count("\n") == 1
 
 
-@pytest.mark.parametrize(("number", "words"), [(0, "0 tiles"), (1, "1 tile"), (1234, "1,234 tiles")])
-def test_counted(number, words):
-    assert counted(number, "tile") == words
+def test_a_bar_that_never_moves_is_not_shown(capsys):
+    with pytest.raises(ValueError, match="too early"), progress_bar("working", unit="tile"):
+        raise ValueError("too early")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_table_of_unnamed_columns_has_no_row_of_names(capsys):
+    show_table("t", ["", ""], [["a", "b"]])
+    assert len(capsys.readouterr().out.splitlines()) == 4  # title, border, row, border
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])

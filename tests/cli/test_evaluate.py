@@ -25,7 +25,8 @@ def test_a_run_is_measured_on_its_test_part(run, tiny_dataset, glomseg):
     for word in ("IoU", "Acc", "Dice", "precision", "recall", "glomerulus", "aAcc", "mIoU", "mAcc"):
         assert word in said
     assert f"Written to {run / 'evaluation-test'}" in said
-    assert "note: 1 group bears these figures" in complained
+    assert "note: 1 group bears these figures: there are no intervals" in complained
+    assert " to " not in said.partition("Written to")[0]
     written = {path.name for path in (run / "evaluation-test").iterdir()}
     assert written == {
         *("evaluation.json", "tiles.csv", "groups.csv", "confusion_matrix.pdf", "confusion_matrix.png", "maps")

@@ -44,7 +44,7 @@ def test_a_clean_set(data, tmp_path, capsys):
 
 def test_every_flag(data, tmp_path, capsys):
     out = tmp_path / "elsewhere"
-    flags = ["--out", out, "--opacity", "0.3", "--sheet", "2", "--tile", "S_2_a", "--seed", "3", "--mpp", "0.5"]
+    flags = ["-o", out, "--opacity", "0.3", "--sheet", "2", "--tile", "S_2_a", "--seed", "3", "--mpp", "0.5"]
     flags += ["--classes", "background,tuft", "--mask-values", "0,1", "--group-pattern", "^(S_.)"]
     code, text, _ = run(capsys, data, *flags)
     assert code == 0

@@ -54,3 +54,19 @@ def test_masks_may_be_absent_where_they_are_not_needed(data):
     assert len(open_with(data, None, need_masks=False)) == 3
     with pytest.raises(InvalidInputError, match="have no mask"):
         open_with(data, None)
+
+
+def test_classes_come_from_the_masks_unless_they_are_named(data, capsys):
+    write_png(data / "masks" / "x-P1-a.png", np.array([[0, 1], [2, 255]], np.uint8))
+    assert open_with(data, None).classes.names == ("background", "class 1", "class 2")
+    assert "--classes 'background,class 1,class 2' would name them" in capsys.readouterr().err
+    named = open_with(data, DatasetOptions(classes="background,tuft,capsule"))
+    assert named.classes.names == ("background", "tuft", "capsule")
+    assert open_with(data, DatasetOptions(classes="background,glomerulus")).classes.names[1] == "glomerulus"
+    assert capsys.readouterr().err == ""
+
+
+def test_masks_of_0_and_255_keep_the_default_classes(data):
+    for path in (data / "masks").iterdir():
+        write_png(path, np.array([[0, 255], [0, 0]], np.uint8))
+    assert open_with(data, None).classes.names == ("background", "glomerulus")

@@ -27,7 +27,7 @@ def test_it_draws_says_so_and_names_the_next_command(tmp_path: Path, capsys: pyt
 
 def test_other_settings_in_the_folder_exit_with_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(["synth", str(tmp_path), *QUICK], capsys)
-    code, _, error = run(["synth", str(tmp_path), *QUICK, "--seed", "1"], capsys)
+    code, _, error = run(["synth", "-o", str(tmp_path), *QUICK, "--seed", "1"], capsys)
     assert code == 1
     assert "other settings" in error
 

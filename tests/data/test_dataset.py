@@ -2,8 +2,10 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from glomseg.data.dataset import NO_GROUPS, group_of_name, infer_classes, open_dataset
+from glomseg.data.dataset import infer_classes, open_dataset
+from glomseg.data.groups import NO_GROUPS
 from glomseg.data.statistics import scan_masks
 from glomseg.data.store import read_pair
 from glomseg.errors import InvalidInputError, MissingInputError
@@ -35,25 +37,6 @@ def test_what_is_opened(tmp_path):
     assert (dataset.mpp, dataset.mask_values, dataset.ignore_value, dataset.root) == (0.5, None, None, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "group"),
-    [
-        ("AIDPATH_E_6", "AIDPATH_E"),
-        ("SYN_S03_T07", "SYN_S03"),
-        ("slide12_x1024_y2048", "slide12"),
-        ("slide12_1024_2048", "slide12"),
-        ("TCGA-CR-7395 [x=10,y=20]", "TCGA-CR-7395"),
-        ("a_b_c_d", "a_b_c"),
-        ("tile7", None),
-        ("tile_7", None),
-        ("00ae65c1c6631ae6f2be", None),
-        ("", None),
-    ],
-)
-def test_the_slide_in_a_name(name, group):
-    assert group_of_name(name) == group
-
-
 def test_groups_by_name_pattern_and_folder(tmp_path):
     fill(tmp_path, {"A_1_1": [0], "A_2_1": [0]})
     assert groups_of(tmp_path) == ({"A_1_1": "A_1", "A_2_1": "A_2"}, "name <site>_<slide>_<tile>")
@@ -68,7 +51,9 @@ def test_a_slide_in_train_and_val_is_one_group(tmp_path):
 
 def test_folders_below_the_images_are_groups(tmp_path):
     fill(tmp_path, {"case1/t1": [0], "case1/t2": [0], "case2/t1": [0]})
-    assert set(groups_of(tmp_path)[0].values()) == {"case1", "case2"}
+    groups, grouping = groups_of(tmp_path)
+    assert set(groups.values()) == {"case1", "case2"}
+    assert grouping == "folder"
 
 
 def test_case_folders_are_groups(tmp_path):
@@ -175,26 +160,39 @@ def test_named_classes_outrank_nnunets_ignore_label(tmp_path):
 
 
 def test_classes_are_inferred_from_the_masks(tmp_path):
-    dataset = open_dataset(fill(tmp_path, {"a_1_1": [0, 1], "a_1_2": [0, 3, 255]}))
-    assert infer_classes(dataset).classes.names == ("background", "class_1", "class_2", "class_3")
+    dataset = open_dataset(fill(tmp_path, {"a_1_1": [0, 1], "a_1_2": [0, 3, 2, 255]}))
+    done = []
+    inferred = infer_classes(dataset, progress=lambda *step: done.append(step))
+    assert inferred.classes.names == ("background", "class 1", "class 2", "class 3")
+    assert done == [(1, 2), (2, 2)]
 
 
-def test_classes_stay_where_the_masks_hold_no_more(tmp_path):
-    fill(tmp_path, {"a_1_1": [0, 1]})
-    for options in ({}, {"classes": ["background", "x", "y"]}, {"mask_values": [1, 0]}):
-        dataset = open_dataset(tmp_path, **options)
-        assert infer_classes(dataset) is dataset
-    fill(tmp_path, {"a_1_1": [0, 128]})
-    with_values = open_dataset(tmp_path, mask_values=[0, 128])
-    assert infer_classes(with_values) is with_values
-
-
-def test_an_ignore_label_is_no_inferred_class(tmp_path):
-    dataset = open_dataset(nnunet(tmp_path, {"background": 0, "tuft": 1, "ignore": 2}, [0, 1, 2, 255]))
+@pytest.mark.parametrize(
+    "values", [[0], [0, 1], [0, 255], [0, 1, 255], [0, 128], [0, 128, 255], [0, 1, 3], [1, 2, 3], list(range(30))]
+)
+def test_values_that_are_no_plain_indices_leave_the_classes(tmp_path, values):
+    fill(tmp_path, {"a_1_1": [0]})
+    write_png(tmp_path / "masks" / "a_1_1.png", np.array([values], np.uint8))
+    dataset = open_dataset(tmp_path)
     assert infer_classes(dataset) is dataset
 
 
-def test_grey_values_are_no_classes(tmp_path):
-    dataset = open_dataset(fill(tmp_path, {"a_1_1": [0, 128]}))
-    with pytest.raises(InvalidInputError, match=r"values up to 128, too many to be class indices.*--mask-values"):
-        infer_classes(dataset)
+def test_named_classes_stay(tmp_path):
+    fill(tmp_path, {"a_1_1": [0, 1, 2]})
+    for options in ({"classes": ["background", "x"]}, {"mask_values": [1, 0]}):
+        dataset = open_dataset(tmp_path, **options)
+        assert infer_classes(dataset) is dataset
+
+
+def test_broken_missing_and_smeared_masks_tell_no_classes(tmp_path):
+    fill(tmp_path, {"a_1_1": [0, 1], "a_1_2": [0], "a_1_3": None})
+    (tmp_path / "masks" / "a_1_2.png").write_bytes(b"")
+    Image.fromarray(np.array([[0, 1, 2]], np.uint8)).save(tmp_path / "masks" / "a_1_3.webp", lossless=True)
+    dataset = open_dataset(tmp_path, need_masks=False)
+    assert dataset.samples[2].mask_path is not None
+    assert infer_classes(dataset) is dataset
+
+
+def test_an_ignore_label_is_no_inferred_class(tmp_path):
+    dataset = open_dataset(nnunet(tmp_path, {"background": 0, "glomerulus": 1, "ignore": 2}, [0, 1, 2, 255]))
+    assert infer_classes(dataset) is dataset

@@ -254,7 +254,9 @@ def test_a_list_of_an_earlier_split_does_not_stay(tmp_path):
     assert read_split(tmp_path).test == ()
 
 
-@pytest.mark.parametrize("name", ["line\nbreak", "carriage\rreturn", "line\u2028separator", " outer", "outer\t"])
+@pytest.mark.parametrize(
+    "name", ["line\nbreak", "carriage\rreturn", "line\u2028separator", " outer", "outer\t", "a.png"]
+)
 def test_names_that_no_list_can_hold_write_nothing(tmp_path, name):
     with pytest.raises(InvalidInputError, match="cannot hold: rename it"):
         write_mmseg_lists(tmp_path, Split(train=("a",), val=(name,)))
@@ -266,6 +268,14 @@ def test_lists_as_windows_writes_them(tmp_path):
     (tmp_path / "val.txt").write_bytes(b"b_1")
     split = read_split(tmp_path)
     assert (split.train, split.val, split.test) == (("a_1", "肾 2"), ("b_1",), ())
+
+
+def test_lists_with_the_endings_of_files_and_of_unknown_making(tmp_path):
+    (tmp_path / "train.txt").write_text("a_1.png\nsub/b.v2.JPG\n")
+    (tmp_path / "val.txt").write_text("c_1.v2\n")
+    split = read_split(tmp_path)
+    assert (split.train, split.val) == (("a_1", "sub/b.v2"), ("c_1.v2",))
+    assert split.by == "unknown"
 
 
 def test_a_folder_without_lists(tmp_path):

@@ -211,6 +211,15 @@ def test_error_map_over_tissue_keeps_the_tissue_visible():
         assert (picture[50, x] > picture[51, x]).all()
 
 
+def test_the_legend_over_tissue_names_true_negatives_too():
+    legends = [
+        error_map(target=big(TARGET), prediction=big(PREDICTION), class_index=1, image=image)[100:]
+        for image in (None, tissue(100, 500, 90))
+    ]
+    swatch = error_map(target=big(TARGET), prediction=big(PREDICTION), class_index=1)[50, 350]
+    assert all((legend == swatch).all(axis=-1).sum() > 40 for legend in legends)
+
+
 def test_nothing_right_and_nothing_wrong():
     empty = np.zeros((60, 200), np.uint8)
     picture = error_map(target=empty, prediction=empty, class_index=1)

@@ -126,14 +126,16 @@ ROWS = [
 
 
 def test_curves_have_a_panel_for_loss_validation_and_rate(tmp_path, figures):
-    save_training_curves(tmp_path / "curves.png", ROWS)
+    save_training_curves(tmp_path / "curves.png", ROWS, kept_step=60)
     loss, validation, rate = figures[0].axes
     assert loss.lines[0].get_xydata().tolist() == [[10, 0.9], [20, 0.5], [30, 0.05], [40, 0.04]]
     assert loss.get_yscale() == "log"
     assert rate.get_ylabel() == "learning rate"
     assert rate.get_xlabel() == "step"
     labels = [text.get_text() for text in validation.get_legend().get_texts()]
-    assert labels == ["mean_iou (best 0.7 at step 40)", "iou/glomerulus"]
+    assert labels == ["mean_iou (0.6 at the kept step 60)", "iou/glomerulus"]
+    stars = [line.get_xydata().tolist() for line in validation.lines if line.get_marker() == "*"]
+    assert stars == [[[60, 0.6]]]
     assert validation.lines[-1].get_xydata().tolist() == [[40, 0.5]]
     with Image.open(tmp_path / "curves.png") as image:
         assert image.format == "PNG"
@@ -142,7 +144,17 @@ def test_curves_have_a_panel_for_loss_validation_and_rate(tmp_path, figures):
 def test_only_the_figures_asked_for_are_drawn(tmp_path, figures):
     save_training_curves(tmp_path / "curves.png", ROWS, metrics=["iou/glomerulus", "never_seen"])
     labels = [text.get_text() for text in figures[0].axes[1].get_legend().get_texts()]
-    assert labels == ["iou/glomerulus (best 0.5 at step 40)"]
+    assert labels == ["iou/glomerulus"]
+
+
+def test_every_figure_is_marked_at_the_kept_step_and_none_without_it(tmp_path, figures):
+    for kept_step in (40, None, 41):
+        save_training_curves(tmp_path / "curves.png", ROWS, kept_step=kept_step)
+    stars = [
+        [line.get_xydata().tolist() for line in figure.axes[1].lines if line.get_marker() == "*"] for figure in figures
+    ]
+    assert stars == [[[[40, 0.7]], [[40, 0.5]]], [], []]
+    assert all(line.get_marker() != "*" for axis in (figures[0].axes[0], figures[0].axes[2]) for line in axis.lines)
 
 
 @pytest.mark.parametrize("rows", [[], [{"step": 1}], [{"step": 1, "loss": None, "mean_iou": float("nan")}]])

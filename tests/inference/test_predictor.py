@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from glomseg.errors import InvalidInputError, MissingInputError
-from glomseg.inference.predictor import Predictor, load_predictor, model_path, scale_note
+from glomseg.inference.predictor import Predictor, load_predictor, scale_note
 from glomseg.models.segmentor import Logits
+from glomseg.runs import model_path
 from glomseg.types import GLOMERULUS, ModelCard, Scaling
 
 CARD = ModelCard(architecture="pspnet_r18", classes=GLOMERULUS, mean=(100.0, 100.0, 100.0), std=(50.0, 50.0, 50.0))

@@ -73,9 +73,17 @@ def test_few_groups_are_not_trusted(n_groups, trustworthy):
     assert bootstrap_interval(slides(n_groups)).mean_dice.trustworthy is trustworthy
 
 
-def test_one_group_spans_nothing():
+def test_one_group_has_no_interval():
     interval = bootstrap_interval(slides(1)).mean_iou
-    assert interval.low == interval.high
+    assert math.isnan(interval.low)
+    assert math.isnan(interval.high)
+
+
+def test_one_group_that_bears_on_a_class_gives_that_class_no_interval():
+    intervals = bootstrap_interval([counts([50, 1], [2, 7]), *[counts([50, 0], [0, 0])] * 7])
+    assert intervals.iou[1].n_groups == 1
+    assert math.isnan(intervals.iou[1].low)
+    assert intervals.iou[0].low < intervals.iou[0].high
 
 
 def test_identical_groups_span_nothing():

@@ -40,7 +40,7 @@ def test_intervals_are_of_groups_and_repeat():
     assert interval.n_groups == 2
     assert (interval.low, interval.high) == pytest.approx((4 / 10, 1.0))  # either group alone
     assert evaluate_counts(TILES, GLOMERULUS) == evaluation
-    assert evaluate_counts(TILES[:1], GLOMERULUS).intervals.iou[1].low == pytest.approx(0.4)
+    assert math.isnan(evaluate_counts(TILES[:1], GLOMERULUS).intervals.iou[1].low)
 
 
 def test_no_tile_is_an_error():
@@ -56,7 +56,8 @@ def test_counts_of_other_classes_are_an_error():
 
 def test_figures_have_names_and_an_absent_class_nan():
     three = Classes.of(("background", "glomerulus", "tubule"))
-    evaluation = evaluate_counts([tile("a", "a", [[8, 2, 0], [0, 6, 0], [0, 0, 0]])], three)
+    tiles = [tile(name, name, [[8, 2, 0], [0, 6, 0], [0, 0, 0]]) for name in "ab"]
+    evaluation = evaluate_counts(tiles, three)
     figures = named_figures(evaluation.metrics, three.names)
     assert figures["iou"]["glomerulus"] == pytest.approx(6 / 8)
     assert math.isnan(figures["iou"]["tubule"])
@@ -65,7 +66,10 @@ def test_figures_have_names_and_an_absent_class_nan():
     assert intervals.keys() == figures.keys()
     assert intervals["iou"].keys() == figures["iou"].keys()
     assert intervals["iou"]["glomerulus"] == pytest.approx([0.75, 0.75])
-    assert all(math.isnan(bound) for bound in intervals["recall"]["tubule"])
+    assert intervals["recall"]["tubule"] is None
+    alone = named_intervals(evaluate_counts(tiles[:1], three).intervals, three.names)
+    assert alone["mean_iou"] is None
+    assert alone["iou"] == {"background": None, "glomerulus": None, "tubule": None}
 
 
 def test_names_must_be_as_many_as_figures():

@@ -74,7 +74,8 @@ def test_bf16(monkeypatch, has_bf16, words):
 
 def test_little_memory_and_little_disk_are_slow(monkeypatch, tmp_path):
     memory = namedtuple("memory", "available total")
-    monkeypatch.setattr(doctor.psutil, "virtual_memory", lambda: memory(2**30, 2**33))
+    monkeypatch.setattr(doctor.psutil, "virtual_memory", lambda: memory(2**32, 2**33))
+    monkeypatch.setattr(doctor, "free_memory_bytes", lambda: 2**30)  # a container's limit
     assert (found("memory").status, found("memory").found) == ("slow", "1.0 of 8.0 GB free")
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: usage(2**30))

@@ -158,6 +158,20 @@ def test_pictures_are_there_and_not_empty(dataset, tiny_model, tmp_path):
         assert read_image(out / name).std() > 5
 
 
+def test_the_overlay_map_shows_the_truth_in_the_middle_and_the_prediction_on_the_right(dataset, tiny_model, tmp_path):
+    sample = dataset.samples[0]
+    pictures = []
+    for truth in (0, 1):
+        write_png(sample.mask_path, np.full((64, 64), truth, np.uint8))
+        evaluate_model(tiny_model, dataset, out=tmp_path / "out", n_worst=0, maps=[sample.name], **CPU)
+        pictures.append(read_image(tmp_path / "out" / "maps" / f"{sample.name}_overlay.png"))
+    differs = (pictures[0] != pictures[1]).any(axis=(0, 2))
+    left, middle, right = np.array_split(differs, 3)
+    assert middle.mean() > 0.8
+    assert not left.any()
+    assert not right.any()
+
+
 def test_the_worst_tiles_are_those_with_most_wrong_pixels(dataset, tiny_model, tmp_path):
     result = evaluate_model(tiny_model, dataset, out=tmp_path / "out", n_worst=3, **CPU)
     wrong = {tile.name: 4096 - int(np.trace(tile.counts.matrix)) for tile in result.evaluation.tiles}
@@ -188,7 +202,7 @@ def test_an_absent_class_is_null_and_blank(tiny_model, tmp_path):
     assert written["n_pixels"] == 0
     assert written["figures"]["pixel_accuracy"] is None
     assert written["figures"]["iou"] == {"background": None, "glomerulus": None}
-    assert written["intervals"]["iou"]["glomerulus"] == [None, None]
+    assert written["intervals"]["iou"]["glomerulus"] is None
     assert table(tmp_path / "out" / "tiles.csv")[0]["mean_iou"] == ""
 
 
@@ -307,6 +321,14 @@ def test_other_classes_are_an_error(tiny_dataset, tiny_model, tmp_path):
     three = open_dataset(tiny_dataset, classes=["background", "glomerulus", "tubule"])
     with pytest.raises(InvalidInputError, match=r"the model knows the classes background, glomerulus, but .*tubule"):
         evaluate_model(tiny_model, three, out=tmp_path / "out", **CPU)
+
+
+def test_the_part_is_by_default_what_default_part_says(dataset, tiny_model, tmp_path):
+    names = [sample.name for sample in dataset.samples]
+    write_split(tmp_path / "split.json", Split(train=names[:8], val=names[8:10], test=names[10:]))
+    result = evaluate_model(tiny_model, dataset, out=tmp_path / "out", split=tmp_path / "split.json", n_worst=0, **CPU)
+    assert result.part == "test"
+    assert [tile.name for tile in result.evaluation.tiles] == names[10:]
 
 
 def notes_on(model, dataset, tmp_path):

@@ -312,3 +312,20 @@ def test_real_tissue(shared_data, tmp_path, tiny_model):
     tile = shared_data / "aidpath_pas" / "images" / "AIDPATH_B_1.png"
     item = predict_images(tiny_model, [tile], out=tmp_path / "out", mpp=0.5, **CPU).images[0]
     assert read_mask_values(item.mask).shape == read_image(item.overlay).shape[:2] == (1024, 1024)
+
+
+def test_masks_of_an_earlier_prediction_stay_and_are_named(tmp_path, tiny_model):
+    out = tmp_path / "out"
+    for name in "abc":
+        write_png(tmp_path / "images" / f"{name}.png", NOISE)
+    assert predict_images(tiny_model, [tmp_path / "images"], out=out, **CPU).notes == ()
+    corrected = (out / "masks" / "b.png").read_bytes() + b"corrected by hand"
+    (out / "masks" / "b.png").write_bytes(corrected)
+    (out / "masks" / "notes.txt").write_text("mine")
+    (note,) = predict_images(tiny_model, [tmp_path / "images" / "a.png"], out=out, overlays=False, **CPU).notes
+    assert note.startswith(
+        f"5 files in {str(out)!r} are not of this prediction, and components.csv does not cover them"
+    )
+    assert "masks/b.png, masks/c.png, overlays/a.png, ...; remove what" in note
+    assert (out / "masks" / "b.png").read_bytes() == corrected
+    assert {row["mask"] for row in table(out)} <= {"a.png"}

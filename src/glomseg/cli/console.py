@@ -47,14 +47,12 @@ def say_json(value: Any) -> None:
     print(text)
 
 
-def counted(number: int, noun: str) -> str:
-    """Return "1 tile", "2 tiles"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, n_left: int = 1) -> None:
-    """Print a table; the first `n_left` columns are aligned left (words), the others right (figures)."""
-    table = Table(title=Text(title), title_justify="left", header_style="bold")
+    """Print a table; the first `n_left` columns are aligned left (words), the others right (figures).
+
+    Where all columns are unnamed there is no row of names.
+    """
+    table = Table(title=Text(title), title_justify="left", header_style="bold", show_header=any(columns))
     for index, column in enumerate(columns):
         table.add_column(Text(column), justify="left" if index < n_left else "right", overflow="fold")
     for row in rows:
@@ -74,7 +72,7 @@ class _RateColumn(TextColumn):
 
 @contextmanager
 def progress_bar(description: str, *, unit: str) -> Iterator[ProgressCallback]:
-    """Show a bar on stderr and yield ``advance(done, total, note)`` that updates it.
+    """Show a bar on stderr from the first step on, and yield ``advance(done, total, note)`` that updates it.
 
     The bar shows done of total, the rate, the time left and the note (a loss, say).
     """
@@ -91,6 +89,10 @@ def progress_bar(description: str, *, unit: str) -> Iterator[ProgressCallback]:
 
     def advance(done: int, total: int, note: str = "") -> None:
         progress.update(task, completed=done, total=total, note=note)
+        progress.start()  # not before: a command that fails at once shows its error and no dead bar
 
-    with progress:
+    try:
         yield advance
+    finally:
+        if progress.live.is_started:
+            progress.stop()

@@ -1,12 +1,16 @@
 """glomseg evaluate."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from glomseg.cli.console import counted, progress_bar, say, say_warning, show_table
+from glomseg.cli.console import progress_bar, say, say_warning, show_table
 from glomseg.cli.options import DatasetOptions, open_with
+from glomseg.data.findings import counted
+
+if TYPE_CHECKING:
+    from glomseg.metrics.bootstrap import Interval
 
 
 def evaluate(
@@ -50,7 +54,7 @@ def evaluate(
     options
         How the data set is read.
     """
-    from glomseg.inference.predictor import model_path
+    from glomseg.runs import model_path
     from glomseg.steps.evaluate import default_part, evaluate_model
 
     dataset = open_with(data, options)
@@ -77,7 +81,7 @@ def evaluate(
             [
                 name,
                 _percent(metrics.iou[index]),
-                f"{_percent(intervals.iou[index].low)} to {_percent(intervals.iou[index].high)}",
+                _range(intervals.iou[index]),
                 _percent(metrics.accuracy[index]),
                 _percent(metrics.dice[index]),
                 _percent(metrics.precision[index]),
@@ -98,6 +102,10 @@ def evaluate(
         say_warning(f"no map of {name!r}: {reason}")
     say(f"Written to {result.out}")
     return 1 if result.failed or result.undrawn else 0
+
+
+def _range(interval: "Interval") -> str:
+    return "-" if interval.low != interval.low else f"{_percent(interval.low)} to {_percent(interval.high)}"
 
 
 def _percent(value: float) -> str:

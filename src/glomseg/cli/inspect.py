@@ -20,7 +20,7 @@ _N_ROWS, _N_FILES = 20, 3
 def inspect(
     data: Path,
     *,
-    out: Path | None = None,
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
     opacity: float = 0.5,
     sheet: int = 4,
     tile: str | None = None,

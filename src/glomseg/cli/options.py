@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from glomseg.cli.console import say_warning
 from glomseg.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
 class DatasetOptions:
     """How a data set is read."""
 
-    classes: Annotated[str | None, Parameter(help="Class names, background first: background,glomerulus.")] = None
+    classes: Annotated[
+        str | None,
+        Parameter(
+            help="Class names, background first: background,glomerulus. By default those of nnU-Net's dataset.json; "
+            "else background, class 1, class 2 and so on where the masks hold such indices."
+        ),
+    ] = None
     mask_values: Annotated[
         str | None, Parameter(help="For each class its value in the mask files: 0,255. The default is 0,1,2 and so on.")
     ] = None
@@ -31,11 +38,11 @@ class DatasetOptions:
 
 
 def open_with(data: Path, options: DatasetOptions | None, *, need_masks: bool = True) -> "Dataset":
-    """Open a data set the way the flags say."""
-    from glomseg.data.dataset import open_dataset
+    """Open a data set the way the flags say; where these name no classes, the masks may (see `infer_classes`)."""
+    from glomseg.data.dataset import infer_classes, open_dataset
 
     options = options or DatasetOptions()
-    return open_dataset(
+    dataset = open_dataset(
         data,
         classes=None if options.classes is None else _names(options.classes),
         mask_values=None if options.mask_values is None else _whole_numbers(options.mask_values),
@@ -44,6 +51,13 @@ def open_with(data: Path, options: DatasetOptions | None, *, need_masks: bool = 
         group_column=options.group_column,
         need_masks=need_masks,
     )
+    if options.classes is not None:
+        return dataset
+    inferred = infer_classes(dataset)
+    if inferred is not dataset:
+        names = ",".join(inferred.classes.names)
+        say_warning(f"the masks hold the classes 0 to {len(inferred.classes) - 1}: --classes '{names}' would name them")
+    return inferred
 
 
 def _names(text: str) -> list[str]:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from glomseg.cli.console import counted, progress_bar, say, say_warning, show_table
+from glomseg.cli.console import progress_bar, say, say_warning, show_table
+from glomseg.data.findings import counted
 
 
 def predict(

@@ -118,7 +118,7 @@ def _show(folder: Path, dataset: "Dataset", item: "Split", summary: "list[PartSu
 
 
 def _warn(dataset: "Dataset", item: "Split") -> None:
-    from glomseg.data.dataset import NO_GROUPS
+    from glomseg.data.groups import NO_GROUPS
 
     if dataset.grouping == NO_GROUPS:
         say_warning(

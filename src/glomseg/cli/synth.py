@@ -2,12 +2,15 @@
 
 import shlex
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from glomseg.cli.console import progress_bar, say
 
 
 def synth(
-    out: Path,
+    out: Annotated[Path, Parameter(name=["--out", "-o"])],
     *,
     slides: int = 12,
     tiles: int = 16,

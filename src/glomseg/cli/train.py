@@ -76,7 +76,7 @@ def train(
     _check_unused(
         "--resume" if resume is not None else "--like" if like is not None else "",
         {
-            "--recipe": recipe != "default",
+            "--recipe": recipe is not None,
             "--set": bool(set_),
             "--split": split is not None,
             "--weights": weights is not None,

@@ -1,23 +1,23 @@
 """Opening a data set: pairs of images and masks, their classes and their groups."""
 
 import os
-import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from glomseg.data.layout import PARTS, Layout, Pair, find_files
-from glomseg.errors import InvalidInputError
-from glomseg.images import read_mask_values
+from glomseg.data.groups import groups_by_pattern, groups_of_names
+from glomseg.data.layout import Layout, find_files
+from glomseg.errors import GlomsegError, InvalidInputError
+from glomseg.images import LOSSY_FORMATS, image_header, read_mask_values
+from glomseg.progress import Progress
 from glomseg.types import GLOMERULUS, IGNORE_INDEX, Classes, Dataset, Sample
 
-MAX_INFERRED_CLASSES = 32
-"""More classes than this are not believed without being named."""
-
-# What follows the slide in a tile's name: coordinates (x1024_y2048, [x=1,y=2]) or running numbers.
-_COORDINATES = re.compile(r"[_\- ]\[?x?=?\d+[_\-, ]+y?=?\d+\]?$", re.IGNORECASE)
+MAX_INFERRED_CLASSES = 16
+"""More indices than this are not believed to be classes: they may be numbered objects."""
 
 
 def open_dataset(
@@ -47,8 +47,7 @@ def open_dataset(
         Micrometres per pixel of the tiles, where known.
     group_pattern
         Regular expression with one group, or a group named "group", searched in a tile's name. None
-        takes the case folder of nested layouts, else the name without its last part
-        (``<site>_<slide>_<tile>``) or without the coordinates at its end.
+        takes the case folder of nested layouts, else what `groups_of_names` finds in the names.
     group_column
         Column that names the group: of the CSV of pairs, or of ``tiles.csv`` in the folder.
     need_masks
@@ -88,35 +87,45 @@ def open_dataset(
     )
 
 
-def infer_classes(dataset: Dataset) -> Dataset:
-    """Return the data set with one class for every value that its masks hold, named class_1, class_2 and so on.
+def infer_classes(dataset: Dataset, *, progress: Progress | None = None) -> Dataset:
+    """Return the data set with one class for every index that its masks hold: background, class 1, class 2 and so on.
 
-    Masks that hold no value beyond the classes that the data set has already leave it as it is; so does
-    a data set whose `mask_values` were given.
+    Only masks that hold the indices 0 to n - 1, all of them and more than the two of the default, give other
+    classes. Classes that were named stay; so does a data set whose masks hold other values (0 and 255,
+    grey levels), for which the steps that read masks have their own words. Masks that cannot be read, or that
+    are stored in a format that smears labels, tell nothing.
 
-    Raises
-    ------
-    InvalidInputError
-        If a mask cannot be read, or the values are too many for class indices.
+    Parameters
+    ----------
+    dataset
+        As `open_dataset` gives it. Each mask is decoded once.
+    progress
+        Called as masks are read.
     """
-    if dataset.mask_values is not None:
+    paths = [sample.mask_path for sample in dataset.samples if sample.mask_path is not None]
+    if dataset.mask_values is not None or dataset.classes != GLOMERULUS or not paths:
         return dataset
     present = np.zeros(256, dtype=bool)
-    for sample in dataset.samples:
-        if sample.mask_path is not None:
-            present |= np.bincount(read_mask_values(sample.mask_path).ravel(), minlength=256) > 0
+    with ThreadPoolExecutor() as pool:
+        for done, values in enumerate(pool.map(_values_of, paths), start=1):
+            present[values] = True
+            if progress is not None:
+                progress(done, len(paths))
     present[[IGNORE_INDEX, dataset.ignore_value or IGNORE_INDEX]] = False
-    n_classes = int(np.flatnonzero(present).max(initial=1)) + 1
-    if n_classes <= len(dataset.classes):
+    n_classes = int(np.count_nonzero(present))
+    if not len(GLOMERULUS) < n_classes <= MAX_INFERRED_CLASSES or not present[:n_classes].all():
         return dataset
-    if n_classes > MAX_INFERRED_CLASSES:
-        raise InvalidInputError(
-            f"the masks of {str(dataset.root)!r} hold values up to {n_classes - 1}, too many to be class indices: they "
-            "look like grey values or numbered objects. If each class has a value of its own, give the values with "
-            "--mask-values 0,128,255 and the names with --classes"
-        )
-    names = ("background", *(f"class_{index}" for index in range(1, n_classes)))
-    return replace(dataset, classes=Classes.of(names))
+    return replace(dataset, classes=Classes.of(("background", *(f"class {index}" for index in range(1, n_classes)))))
+
+
+def _values_of(path: Path) -> NDArray[np.intp]:
+    """Return the values in a mask; none where it cannot be read or its format smears them."""
+    try:
+        if image_header(path, what="mask").file_format in LOSSY_FORMATS:
+            return np.empty(0, np.intp)
+        return np.flatnonzero(np.bincount(read_mask_values(path).ravel(), minlength=256))
+    except GlomsegError:
+        return np.empty(0, np.intp)
 
 
 def _check_masks(root: Path, layout: Layout) -> None:
@@ -151,62 +160,8 @@ def _checked_values(mask_values: Sequence[int] | None, classes: Classes) -> tupl
 def _groups(layout: Layout, *, group_pattern: str | None, group_column: str | None) -> tuple[dict[str, str], str]:
     """Return the group of each name, and how it was found."""
     if group_pattern is not None:
-        return _by_pattern(layout.pairs, group_pattern), f"pattern {group_pattern}"
+        return groups_by_pattern((pair.name for pair in layout.pairs), group_pattern), f"pattern {group_pattern}"
     if any(pair.case is not None for pair in layout.pairs):
         source = f"column {group_column}" if group_column else "case folder" if layout.kind != "CSV" else "column group"
         return {pair.name: pair.case or pair.name for pair in layout.pairs}, source
-    groups = {pair.name: _group_of_path(pair.name) for pair in layout.pairs}
-    if all(group is None for group in groups.values()):
-        return {name: name for name in groups}, NO_GROUPS
-    return {name: group or name for name, group in groups.items()}, "name <site>_<slide>_<tile>"
-
-
-NO_GROUPS = "none: every tile is a group of its own"
-"""What `Dataset.grouping` says when names hide no group."""
-
-
-def group_of_name(name: str) -> str | None:
-    """Return the slide that a tile's name tells, or None where it tells none.
-
-    Examples
-    --------
-    >>> group_of_name("AIDPATH_E_6"), group_of_name("slide12_x1024_y2048"), group_of_name("tile7")
-    ('AIDPATH_E', 'slide12', None)
-    """
-    match = _COORDINATES.search(name)
-    if match and match.start() > 0 and (_has_digit(name[: match.start()]) or "_" in name[: match.start()]):
-        return name[: match.start()]
-    parts = name.split("_")
-    return "_".join(parts[:-1]) if len(parts) >= 3 else None
-
-
-def _group_of_path(name: str) -> str | None:
-    """Return the group of a name with folders: train/ and val/ are no part of it, a case's folder is."""
-    *folders, last = name.split("/")
-    case = "/".join(folder for folder in folders if folder.lower() not in PARTS)
-    group = group_of_name(last)
-    return "/".join(part for part in (case, group) if part) or None
-
-
-def _has_digit(text: str) -> bool:
-    return any(character.isdigit() for character in text)
-
-
-def _by_pattern(pairs: Sequence[Pair], pattern: str) -> dict[str, str]:
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise InvalidInputError(f"--group-pattern {pattern!r} is no regular expression: {error}") from error
-    if "group" not in compiled.groupindex and compiled.groups != 1:
-        raise InvalidInputError(
-            f"--group-pattern {pattern!r} has {compiled.groups} groups; it needs one, or one named group: "
-            "(?P<group>...), for example '^([^_]+_[^_]+)_'"
-        )
-    key: int | str = "group" if "group" in compiled.groupindex else 1
-    groups = {}
-    for pair in pairs:
-        match = compiled.search(pair.name)
-        if match is None or not match[key]:
-            raise InvalidInputError(f"--group-pattern {pattern!r} finds no group in the name {pair.name!r}")
-        groups[pair.name] = match[key]
-    return groups
+    return groups_of_names([pair.name for pair in layout.pairs])

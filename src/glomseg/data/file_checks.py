@@ -5,6 +5,7 @@ from pathlib import Path
 
 from glomseg.data.findings import Finding, Severity, counted, relative_names
 from glomseg.data.survey import ImageSurvey, MaskSurvey, Problem, TileSurvey
+from glomseg.images import LOSSY_FORMATS
 
 # What each problem is called in a finding, what it means, and what mends it.
 _PROBLEMS: dict[Problem, tuple[str, str, str]] = {
@@ -129,10 +130,6 @@ def _mask_kinds(masks: Sequence[MaskSurvey], root: Path) -> Iterator[Finding]:
             files=relative_names(palette, root),
             fix="if that is not what they mean, export the masks as 8-bit grey PNG",
         )
-
-
-LOSSY_FORMATS = ("JPEG", "MPO", "WEBP")
-"""Formats in which neighbouring labels run into each other (WebP has a lossless form, which nobody can tell)."""
 
 
 def _sizes(surveys: Sequence[TileSurvey], root: Path) -> Iterator[Finding]:

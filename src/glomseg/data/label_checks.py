@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from glomseg.data.file_checks import LOSSY_FORMATS
 from glomseg.data.findings import Finding, counted, relative_names
 from glomseg.data.statistics import holds_only_ignored
 from glomseg.data.survey import MaskSurvey, TileSurvey, statistics_of
+from glomseg.images import LOSSY_FORMATS
 from glomseg.types import IGNORE_INDEX, Dataset
 
 SPECK_SHARE = 0.01

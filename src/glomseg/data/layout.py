@@ -14,7 +14,7 @@ from glomseg.images import IMAGE_SUFFIXES
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "tiles", "imagestr")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "ann", "gt", "labelstr")
-PARTS = ("train", "val", "valid", "test", "training", "validation", "testing")
+PART_FOLDERS = ("train", "val", "valid", "test", "training", "validation", "testing")
 
 _IMAGE_ENDING = re.compile(r"(_img|_image|_0000)$", re.IGNORECASE)
 _MASK_ENDING = re.compile(r"(_mask|_masks|_seg|_label|_labels|_gt|_annotation)$", re.IGNORECASE)
@@ -143,7 +143,7 @@ def _role(path: Path) -> tuple[str, str, str | None]:
     for position in reversed(range(len(folders))):
         role = "image" if folders[position] in IMAGE_FOLDERS else "mask" if folders[position] in MASK_FOLDERS else ""
         if role:
-            above = [part for part in path.parts[:position] if part.lower() not in PARTS]
+            above = [part for part in path.parts[:position] if part.lower() not in PART_FOLDERS]
             key = Path(*path.parts[:position], *path.parts[position + 1 :]).with_suffix("")
             return role, key.as_posix(), "/".join(above) or None
     return "", path.with_suffix("").as_posix(), None
@@ -228,7 +228,7 @@ def _from_csv(path: Path, *, group_column: str | None) -> Layout:
     pairs: dict[str, Pair] = {}
     clashes = []
     for number, row in enumerate(rows, start=2):
-        name = _name_of_row(row.get("name") or _without_suffix(row["image"]))
+        name = _name_of_row(row.get("name") or without_suffix(row["image"]))
         if not name or not row["image"]:
             raise InvalidInputError(f"{str(path)!r}, line {number}: the image column names no file")
         image = path.parent / row["image"]
@@ -257,7 +257,7 @@ def _with_groups(layout: Layout, table: Path, column: str) -> Layout:
             f"{str(table)!r} needs a column file, name, image or tile and the column {column!r}; "
             f"it has {', '.join(rows[0]) if rows else 'nothing'}"
         )
-    groups = {_without_suffix(row[key]): row[column] for row in rows}
+    groups = {without_suffix(row[key]): row[column] for row in rows}
     pairs, missing = [], []
     for pair in layout.pairs:
         # Tables name tiles with or without their folders and endings.
@@ -272,7 +272,8 @@ def _with_groups(layout: Layout, table: Path, column: str) -> Layout:
     return replace(layout, pairs=tuple(pairs))
 
 
-def _without_suffix(name: str) -> str:
+def without_suffix(name: str) -> str:
+    """Return a tile's name without the ending of an image file; other endings are part of the name."""
     path = Path(name)
     return str(path.with_suffix("")) if path.suffix.lower() in IMAGE_SUFFIXES else name
 

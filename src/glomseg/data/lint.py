@@ -4,10 +4,10 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from glomseg.data.dataset import NO_GROUPS
 from glomseg.data.duplicates import equal_sets, is_blank, similar_sets
 from glomseg.data.file_checks import check_files
 from glomseg.data.findings import SEVERITIES, Finding, counted, relative_names
+from glomseg.data.groups import NO_GROUPS
 from glomseg.data.label_checks import check_labels
 from glomseg.data.layout import Layout
 from glomseg.data.split import PARTS, leaking_groups

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from glomseg.data.balance import balanced_parts
+from glomseg.data.layout import without_suffix
 from glomseg.data.statistics import TileStatistics
 from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.files import read_json, read_text, write_json, write_text
@@ -160,14 +161,15 @@ def write_mmseg_lists(folder: str | os.PathLike[str], split: Split) -> None:
     Raises
     ------
     InvalidInputError
-        If a tile's name has a line break or outer spaces, which such a list cannot hold; nothing is written then.
+        If a tile's name has a line break, outer spaces or the ending of an image file, which such a list cannot
+        hold; nothing is written then.
     """
-    broken = [name for part in PARTS for name in split.part(part) if name.strip() != name or len(name.splitlines()) > 1]
-    if broken:
-        raise InvalidInputError(
-            f"tile {broken[0]!r} has a line break in its name, or begins or ends with a space, which a list of names "
-            "for MMSegmentation cannot hold: rename it"
-        )
+    for name in (name for part in PARTS for name in split.part(part)):
+        if name.strip() != name or len(name.splitlines()) > 1 or without_suffix(name) != name:
+            raise InvalidInputError(
+                f"tile {name!r} has a line break in its name, begins or ends with a space, or ends like an image file, "
+                "which a list of names for MMSegmentation cannot hold: rename it"
+            )
     for part in PARTS:
         path, names = Path(folder) / f"{part}.txt", split.part(part)
         if names:
@@ -183,7 +185,7 @@ def read_split(path: str | os.PathLike[str]) -> Split:
     ----------
     path
         The JSON file; or a folder with ``train.txt``, ``val.txt`` or ``test.txt``; or one of these lists,
-        which stands for its folder.
+        which stands for its folder. Their names may have the ending of an image file.
 
     Raises
     ------
@@ -229,9 +231,9 @@ def _read_lists(folder: Path) -> Split:
     parts = {}
     for part, path in paths.items():
         lines = read_text(path, what="list of tiles").splitlines() if path.is_file() else []
-        parts[part] = tuple(line.strip() for line in lines if line.strip())
+        parts[part] = tuple(without_suffix(line.strip()) for line in lines if line.strip())
     return Split(
-        train=parts["train"], val=parts["val"], test=parts["test"], by="tile", origin=f"lists in {str(folder)!r}"
+        train=parts["train"], val=parts["val"], test=parts["test"], by="unknown", origin=f"lists in {str(folder)!r}"
     )
 
 

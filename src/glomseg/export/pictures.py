@@ -25,6 +25,7 @@ _OUTCOMES = (
     (FALSE_NEGATIVE, Entry((0, 90, 200), "false negative (missed)")),
     (TRUE_NEGATIVE, Entry((232, 232, 232), "true negative")),
 )
+_NEGATIVE_TISSUE = Entry((232, 232, 232), "true negative (tissue in grey)")
 
 
 def overlay(
@@ -252,8 +253,9 @@ def error_map(
         lookup[code] = entry.color
     picture = lookup[codes]
     check_picture(picture)
-    outcomes = [entry for code, entry in _OUTCOMES if image is None or code != TRUE_NEGATIVE]
+    outcomes = [entry for _, entry in _OUTCOMES]
     if image is not None:
+        outcomes[-1] = _NEGATIVE_TISSUE
         check_picture(image)
         if image.shape[:2] != codes.shape:
             raise _wrong_size(codes.shape, image.shape)

@@ -57,7 +57,11 @@ def save_confusion_matrix(
 
 
 def save_training_curves(
-    path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]], *, metrics: Sequence[str] | None = None
+    path: str | os.PathLike[str],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    metrics: Sequence[str] | None = None,
+    kept_step: int | None = None,
 ) -> None:
     """Write a PNG of the loss, the validation figures and the learning rate over the steps.
 
@@ -69,8 +73,9 @@ def save_training_curves(
         As in a run's metrics file: each has a "step" and some of "loss", "lr" and validation figures.
         Where a value is missing, None or NaN the line goes straight on to the next one there is.
     metrics
-        The validation figures to draw, the first with its best value marked; None draws every other
-        key that has numbers.
+        The validation figures to draw; None draws every other key that has numbers.
+    kept_step
+        The step whose model was kept: the validation figures are marked there. None marks nothing.
 
     Raises
     ------
@@ -89,7 +94,7 @@ def save_training_curves(
     figure = Figure(figsize=(8, 1 + 2.2 * max(1, len(panels))), layout="constrained")
     axes = figure.subplots(max(1, len(panels)), 1, sharex=True, squeeze=False)[:, 0]
     for axis, keys in zip(axes, panels, strict=False):
-        _draw_curves(axis, {key: series[key] for key in keys}, mark_best=keys is drawn_metrics)
+        _draw_curves(axis, {key: series[key] for key in keys}, is_validation=keys is drawn_metrics, kept_step=kept_step)
     if panels:
         axes[-1].set_xlabel("step")
     else:
@@ -155,19 +160,19 @@ def _percent(share: float) -> str:
     return f"{share:.1%}" if 0 < share < 1 else f"{share:.0%}"
 
 
-def _draw_curves(axis: "Axes", series: Mapping[str, NDArray[np.float64]], *, mark_best: bool) -> None:
+def _draw_curves(
+    axis: "Axes", series: Mapping[str, NDArray[np.float64]], *, is_validation: bool, kept_step: int | None
+) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    for index, (key, points) in enumerate(series.items()):
+    for key, points in series.items():
         few = len(points) <= 40
-        label = key
-        if mark_best and index == 0:
-            best_step, best = points[points[:, 1].argmax()]
-            label = f"{key} (best {best:.4g} at step {best_step:.0f})"
+        kept = points[points[:, 0] == kept_step] if is_validation and kept_step is not None else points[:0]
+        label = f"{key} ({kept[-1, 1]:.4g} at the kept step {kept_step})" if len(kept) else key
         (line,) = axis.plot(*points.T, marker="o" if few else None, markersize=3.5, linewidth=1.5, label=label)
-        if mark_best and index == 0:
-            axis.plot(best_step, best, marker="*", markersize=13, color=line.get_color(), zorder=3)
-    if mark_best:
+        if len(kept):
+            axis.plot(*kept[-1], marker="*", markersize=13, color=line.get_color(), zorder=3)
+    if is_validation:
         legend = axis.legend(fontsize=8, ncols=1 + len(series) // 5, framealpha=0.85)
         axis.set_ylabel("validation")
         for text in legend.get_texts():

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from glomseg.data.crops import resize
 from glomseg.devices import autocast_dtype, choose_device, choose_precision
-from glomseg.errors import InvalidInputError, MissingInputError
+from glomseg.errors import InvalidInputError
 from glomseg.images import MAX_PIXELS
 from glomseg.inference.runtime import prepare_for_inference
 from glomseg.models.model_files import load_model
 from glomseg.models.openmmlab.importing import load_openmmlab
-from glomseg.runs import open_run
+from glomseg.runs import model_path
 from glomseg.types import ModelCard, Prediction
 
 Image = NDArray[np.uint8]
@@ -232,21 +232,6 @@ def load_predictor(
     precision = choose_precision(precision, chosen)
     fast = prepare_for_inference(model, device=chosen, precision=precision)
     return Predictor(fast, card, device=str(chosen), precision=precision, file=path, notes=notes)
-
-
-def model_path(path: str | os.PathLike[str]) -> Path:
-    """Return the model file that a path stands for: itself, or the best (else last) model of a run folder."""
-    path = Path(path)
-    if path.is_dir():
-        run = open_run(path)
-        found = next((model for model in (run.best_model, run.last_model) if model.is_file()), None)
-        if found is None:
-            raise MissingInputError(
-                f"run folder {str(path)!r} holds no model yet ({run.best_model.name} or {run.last_model.name}); "
-                f"finish the training with `glomseg train --resume {path}`"
-            )
-        return found
-    return path
 
 
 def scale_note(card: ModelCard, *, mpp: float | None) -> str:

@@ -22,7 +22,8 @@ class Interval:
     Attributes
     ----------
     low, high
-        Bounds, as fractions like the figure itself; NaN where the figure is undefined.
+        Bounds, as fractions like the figure itself; NaN where the figure is undefined or `n_groups` is below 2:
+        one group, drawn again and again, says nothing about others.
     level
         Confidence level, for example 0.95.
     n_groups
@@ -143,7 +144,7 @@ def _intervals(replicates: PixelRatios, groups: PixelRatios, *, level: float) ->
 def _interval(replicates: NDArray[np.float64], *, n_groups: int, level: float) -> Interval:
     defined = replicates[~np.isnan(replicates)]
     low = high = np.nan
-    if defined.size:
+    if defined.size and n_groups > 1:
         low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return Interval(
         low=float(low), high=float(high), level=level, n_groups=n_groups, trustworthy=n_groups >= MIN_GROUPS

@@ -1,5 +1,6 @@
 """From the counts of tiles to the figures of tiles, groups and the whole, with their intervals."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -99,12 +100,12 @@ def named_figures(metrics: PixelMetrics, class_names: Sequence[str]) -> dict[str
 
 
 def named_intervals(intervals: PixelIntervals, class_names: Sequence[str]) -> dict[str, Any]:
-    """Return the intervals in the shape of `named_figures`, each as [low, high]."""
+    """Return the intervals in the shape of `named_figures`, each as [low, high], or None where there is none."""
 
-    def bounds(interval: Interval) -> list[float]:
-        return [interval.low, interval.high]
+    def bounds(interval: Interval) -> list[float] | None:
+        return None if math.isnan(interval.low) else [interval.low, interval.high]
 
-    def by_class(values: Sequence[Interval]) -> dict[str, list[float]]:
+    def by_class(values: Sequence[Interval]) -> dict[str, list[float] | None]:
         return {name: bounds(value) for name, value in zip(class_names, values, strict=True)}
 
     return {

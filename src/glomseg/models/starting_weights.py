@@ -12,6 +12,7 @@ from glomseg.models.known_weights import find_weights
 from glomseg.models.model_files import is_safetensors, read_tensors
 from glomseg.models.torch_checkpoints import read_torch_checkpoint, state_dict_of
 from glomseg.progress import Progress
+from glomseg.runs import model_path
 
 _MAX_NAMES = 6
 
@@ -69,7 +70,7 @@ def load_starting_weights(network: nn.Module, weights: str, *, progress: Progres
     InvalidInputError
         If no entry of the file fits the network.
     """
-    path = find_weights(weights, progress=progress)
+    path = model_path(weights) if os.path.isdir(weights) else find_weights(weights, progress=progress)  # noqa: PTH112
     tensors = read_tensors(path) if is_safetensors(path) else state_dict_of(read_torch_checkpoint(path), path=path)
     return load_matching(network, tensors, source=path)
 

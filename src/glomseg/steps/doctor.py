@@ -11,6 +11,7 @@ import torch
 
 from glomseg._version import __version__
 from glomseg.devices import choose_precision, cpu_gains_by_bf16
+from glomseg.memory import free_memory_bytes
 from glomseg.models.known_weights import cache_folder
 
 _LITTLE_MEMORY_BYTES = 4 * 2**30
@@ -104,9 +105,9 @@ def _check_processor() -> Check:
 
 
 def _check_memory() -> Check:
-    memory = psutil.virtual_memory()
-    found = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GB free"
-    if memory.available >= _LITTLE_MEMORY_BYTES:
+    free = free_memory_bytes()
+    found = f"{free / 2**30:.1f} of {psutil.virtual_memory().total / 2**30:.1f} GB free"
+    if free >= _LITTLE_MEMORY_BYTES:
         return Check(name="memory", status="ok", found=found)
     return Check(
         name="memory",

@@ -11,23 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg._version import __version__
-from glomseg.data.split import read_split
+from glomseg.data.split import PARTS, read_split
 from glomseg.data.store import read_pair
 from glomseg.errors import GlomsegError, InvalidInputError
-from glomseg.export.pictures import error_map, side_by_side
+from glomseg.export.pictures import error_map, in_a_row, overlay
 from glomseg.export.plots import save_confusion_matrix
 from glomseg.files import make_folder, sha256_of, write_csv, write_json
 from glomseg.images import write_png
-from glomseg.inference.predictor import Predictor, load_predictor, model_path, scale_note
+from glomseg.inference.predictor import Predictor, load_predictor, scale_note
 from glomseg.metrics.bootstrap import MIN_GROUPS
 from glomseg.metrics.evaluation import Evaluation, TileCounts, evaluate_counts, named_figures, named_intervals
 from glomseg.metrics.pixels import PixelCounts, count_pixels, pixel_metrics
 from glomseg.progress import ProgressBars, no_progress
-from glomseg.runs import RunFolder
+from glomseg.runs import RunFolder, model_path
 from glomseg.steps.naming import file_stems
 from glomseg.types import Classes, Dataset, ModelCard, Sample
-
-PARTS = ("train", "val", "test", "all")
 
 _HASH_DIGITS = 16
 """How much of an image's SHA-256 a model card keeps."""
@@ -67,7 +65,7 @@ def evaluate_model(
     *,
     out: str | os.PathLike[str],
     weights: str | os.PathLike[str] | None = None,
-    part: str = "all",
+    part: str | None = None,
     split: str | os.PathLike[str] | None = None,
     maps: Sequence[str] = (),
     n_worst: int = 4,
@@ -91,7 +89,7 @@ def evaluate_model(
     weights
         A checkpoint of MMSegmentation; `model` is then its config.
     part
-        "train", "val" or "test" of the split, or "all" tiles of the data set.
+        "train", "val" or "test" of the split, or "all" tiles of the data set; None takes `default_part`.
     split
         A split file; None takes the one in the model's run folder.
     maps
@@ -112,6 +110,7 @@ def evaluate_model(
         raise InvalidInputError(f"--worst {n_worst} is below zero; 0 draws no map but those asked for")
     predictor = load_predictor(model, weights=weights, device=device, precision=precision)
     classes = _check_classes(predictor.card, dataset)
+    part = part or default_part(model, dataset, split=split)
     samples, split = _samples(dataset, model_path(model), part=part, split=split)
     unknown = set(maps) - {sample.name for sample in samples}
     if unknown:
@@ -187,8 +186,8 @@ def _samples(
     dataset: Dataset, model: Path, *, part: str, split: str | os.PathLike[str] | None
 ) -> tuple[tuple[Sample, ...], Path | None]:
     """Return the tiles of a part, and the split that says which these are."""
-    if part not in PARTS:
-        raise InvalidInputError(f"--part {part!r} is none of {', '.join(PARTS)}")
+    if part not in (*PARTS, "all"):
+        raise InvalidInputError(f"--part {part!r} is none of {', '.join(PARTS)}, all")
     if part == "all":
         return dataset.samples, None
     if split is None:
@@ -267,13 +266,15 @@ def _listed(card: ModelCard, key: str) -> set[str]:
 def _notes_on_groups(evaluation: Evaluation) -> list[str]:
     """Return for which figures the groups are too few to give an interval."""
     n_groups = len(evaluation.groups)
+    if n_groups == 1:
+        return ["1 group bears these figures: there are no intervals, since one slide says nothing about others."]
     if n_groups < MIN_GROUPS:
-        verb = "group bears" if n_groups == 1 else "groups bear"
-        return [f"{n_groups} {verb} these figures: the intervals are far too narrow."]
-    pairs = zip(evaluation.classes.names, evaluation.intervals.iou, strict=True)
+        return [f"{n_groups} groups bear these figures: the intervals are far too narrow."]
     return [
-        f"{interval.n_groups} of the {n_groups} groups bear on the IoU of {name}: its interval is far too narrow."
-        for name, interval in pairs
+        f"1 of the {n_groups} groups bears on the IoU of {name}: it has no interval."
+        if interval.n_groups == 1
+        else f"{interval.n_groups} of the {n_groups} groups bear on the IoU of {name}: its interval is far too narrow."
+        for name, interval in zip(evaluation.classes.names, evaluation.intervals.iou, strict=True)
         if 0 < interval.n_groups < MIN_GROUPS
     ]
 
@@ -353,9 +354,8 @@ def _write_maps(
         except GlomsegError as error:
             undrawn[sample.name] = str(error)
             continue
-        pictures = {
-            "overlay": side_by_side(image, prediction, classes=classes, titles=("image", "prediction", "overlay"))
-        }
+        marked = [overlay(image, mask, classes=classes) for mask in (target, prediction)]
+        pictures = {"overlay": in_a_row([image, *marked], titles=("image", "truth", "prediction"))}
         for index, name in list(enumerate(file_stems(classes.names)))[1:]:
             pictures[f"{name}_errors"] = error_map(target=target, prediction=prediction, class_index=index, image=image)
         for kind, picture in pictures.items():

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glomseg.errors import InvalidInputError
-from glomseg.inference.predictor import model_path
 from glomseg.models.model_files import load_model
 from glomseg.models.openmmlab.exporting import save_openmmlab
+from glomseg.runs import model_path
 
 FORMATS = ("mmseg",)
 

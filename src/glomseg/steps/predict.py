@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from glomseg.data.findings import counted
 from glomseg.errors import GlomsegError, InvalidInputError, MissingInputError, OutputError
 from glomseg.export.pictures import overlay
 from glomseg.files import make_folder, write_csv
@@ -20,7 +21,7 @@ from glomseg.steps.naming import file_stems
 from glomseg.types import Classes
 
 TABLE = "components.csv"
-"""The table of all components, in the output folder; masks beside it are of an earlier prediction."""
+"""The table of all components, in the output folder; where it is, the masks beside it are predictions too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,7 @@ def predict_images(
     A mask holds class indices at the image's size, under the image's own name. A file that cannot be
     read is reported and the rest goes on. The table is written when all is done, or with what there is when
     it is interrupted; its columns "image" and "mask" name the image as it was given and the mask's file.
+    Masks and overlays that an earlier prediction left in `out` stay, and a note of the result names them.
 
     Parameters
     ----------
@@ -150,10 +152,8 @@ def predict_images(
                 bar(done, len(paths))
     finally:
         _write_table(out, predicted, classes=classes)
-    note = scale_note(predictor.card, mpp=mpp)
-    return PredictionResult(
-        images=tuple(predicted), failed=failed, notes=(*predictor.notes, note) if note else predictor.notes, out=out
-    )
+    notes = (*predictor.notes, scale_note(predictor.card, mpp=mpp), _older_note(out, predicted))
+    return PredictionResult(images=tuple(predicted), failed=failed, notes=tuple(filter(None, notes)), out=out)
 
 
 def _predict(
@@ -230,6 +230,25 @@ def _refuse_foreign_files(out: Path, images: Sequence[Path]) -> None:
     inside = next((image for image in images if Path(os.path.realpath(image)).parent in written_to), None)
     if inside is not None:
         raise OutputError(f"image {str(inside)!r} lies where predictions would be written; choose another --out")
+
+
+def _older_note(out: Path, predicted: Sequence[PredictedImage]) -> str:
+    """Return a note on pictures that an earlier prediction left in the folders; empty where there are none.
+
+    They are not removed: somebody may have corrected one by hand.
+    """
+    new = {path for item in predicted for path in (item.mask, item.overlay)}
+    folders = [folder for folder in (out / "masks", out / "overlays") if folder.is_dir()]
+    older = sorted(path for folder in folders for path in folder.iterdir() if _is_image(path) and path not in new)
+    if not older:
+        return ""
+    names = ", ".join(path.relative_to(out).as_posix() for path in older[:3])
+    verb, them = ("is", "it") if len(older) == 1 else ("are", "them")
+    return (
+        f"{counted(len(older), 'file')} in {str(out)!r} {verb} not of this prediction, and {TABLE} does not cover "
+        f"{them}: {names}{', ...' if len(older) > 3 else ''}; remove what you no longer need, or predict into a new "
+        "folder with --out"
+    )
 
 
 def _write_table(out: Path, predicted: Sequence[PredictedImage], *, classes: Classes) -> None:

@@ -331,7 +331,7 @@ def _run(
     with progress("training", unit="step") as bar:
         outcome = execute(fabric, job, resume=resume, progress=bar, message=message)
     if fabric.is_global_zero:
-        save_training_curves(run.curves, _curve_rows(run))
+        save_training_curves(run.curves, _curve_rows(run), kept_step=_best_validation(run).get("step"))
         ending = {
             "finished": outcome.finished,
             "last_step": outcome.step,

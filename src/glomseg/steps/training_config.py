@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from glomseg.config import Settings, apply_override, parse_settings
-from glomseg.data.dataset import group_of_name
+from glomseg.data.groups import groups_of_names
 from glomseg.data.layout import image_files
 from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.files import read_text
@@ -121,13 +121,14 @@ def _data(
     classes, class_notes = describe_classes(values, {}, n_classes=network.n_classes)
     notes += class_notes
     first = parts["train"] or {}
+    groups, grouping = groups_of_names(sorted(samples))
     dataset = Dataset(
         root=Path(root if root is not None else first.get("data_root") or "."),
-        samples=tuple(samples[name] for name in sorted(samples)),
+        samples=tuple(replace(samples[name], group=groups[name]) for name in sorted(samples)),
         classes=classes,
         mask_values=tuple(range(1, network.n_classes + 1)) if preparation.reduce_zero_label else None,
         ignore_value=0 if preparation.reduce_zero_label else None,
-        grouping="name <site>_<slide>_<tile>",
+        grouping=grouping,
     )
     origin = "lists of a config of MMSegmentation"
     return dataset, Split(train=names["train"], val=names["val"], test=names["test"], by="tile", origin=origin)
@@ -141,6 +142,7 @@ def _described(values: Values, part: str) -> Values | None:
 
 
 def _samples(dataset: Values, root: str | os.PathLike[str] | None) -> list[Sample]:
+    """Return the samples of one part, their groups still empty: all parts' names together tell them."""
     folder = Path(root if root is not None else dataset.get("data_root") or ".")
     prefix = dataset.get("data_prefix") or {}
     images, masks = folder / (prefix.get("img_path") or ""), folder / (prefix.get("seg_map_path") or "")
@@ -157,7 +159,7 @@ def _samples(dataset: Values, root: str | os.PathLike[str] | None) -> list[Sampl
                 f"{str(missing)!r} of the config is not there; give the folder of the data: "
                 "glomseg train DATA --config CONFIG.py"
             )
-        samples.append(Sample(name=name, image_path=image, mask_path=mask, group=group_of_name(name) or name))
+        samples.append(Sample(name=name, image_path=image, mask_path=mask, group=""))
     return samples
 
 

@@ -38,9 +38,10 @@ def glomseg(*words: object) -> None:
 
 
 def figure(evaluation: Path) -> str:
-    """Return the foreground's IoU of an evaluation, with precision and recall."""
+    """Return the foreground's IoU of an evaluation, with precision and recall; "-" where nothing was found at all."""
     figures = read_json(evaluation / "evaluation.json", what="evaluation")["figures"]
-    return "  ".join(f"{figures[name]['glomerulus']:.3f}" for name in ("iou", "precision", "recall"))
+    values = (figures[name]["glomerulus"] for name in ("iou", "precision", "recall"))
+    return "  ".join("  -  " if value is None else f"{value:.3f}" for value in values)
 
 
 def main() -> None:

@@ -4,6 +4,9 @@ Every message says what happened (with the file and the value), what was expecte
 and what to do. Each class is also the fitting built-in, so ``except ValueError`` keeps working.
 """
 
+import difflib
+from collections.abc import Sequence
+
 
 class GlomsegError(Exception):
     """Base of every error that glomseg raises on purpose."""
@@ -31,3 +34,10 @@ class DownloadError(GlomsegError, ConnectionError):
 
 class NonFiniteLossError(GlomsegError, ArithmeticError):
     """The training loss became NaN or infinite."""
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Return, for the end of a message on an unknown name, the nearest of the known ones and all of them."""
+    nearest = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    listed = f"there are {', '.join(known) or 'none'}"
+    return f"did you mean {' or '.join(map(repr, nearest))}? {listed}" if nearest else listed

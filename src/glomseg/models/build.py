@@ -1,6 +1,5 @@
 """Networks by name."""
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -8,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError, validate_call
 
-from glomseg.errors import InvalidInputError
+from glomseg.errors import InvalidInputError, did_you_mean
 from glomseg.models.compose import compose
 from glomseg.models.families.fast_scnn import fast_scnn
 from glomseg.models.families.mask2former import mask2former_resnet, mask2former_swin
@@ -105,7 +104,7 @@ def build_model(architecture: str, *, n_classes: int, **options: Any) -> Segment
     known = [name for name in inspect.signature(builder).parameters if name != "n_classes"]
     for name in options:
         if name not in known:
-            raise InvalidInputError(f"{architecture} has no option {name!r}; {_did_you_mean(name, known)}")
+            raise InvalidInputError(f"{architecture} has no option {name!r}; {did_you_mean(name, known)}")
     try:
         return validate_call(builder)(n_classes=n_classes, **options)
     except ValidationError as error:
@@ -127,12 +126,6 @@ def _builder(architecture: str) -> Callable[..., Segmentor]:
         return compose
     if architecture not in ARCHITECTURES:
         raise InvalidInputError(
-            f"there is no architecture {architecture!r}; {_did_you_mean(architecture, list(ARCHITECTURES))}"
+            f"there is no architecture {architecture!r}; {did_you_mean(architecture, list(ARCHITECTURES))}"
         )
     return ARCHITECTURES[architecture]
-
-
-def _did_you_mean(name: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
-    listed = f"there are {', '.join(known)}"
-    return f"did you mean {' or '.join(map(repr, nearest))}? {listed}" if nearest else listed

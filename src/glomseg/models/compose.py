@@ -3,7 +3,6 @@
 The named families are compositions with names; this is the way for networks that were put together elsewhere.
 """
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, get_type_hints
@@ -11,7 +10,7 @@ from typing import Annotated, Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from torch import nn
 
-from glomseg.errors import InvalidInputError
+from glomseg.errors import InvalidInputError, did_you_mean
 from glomseg.models.backbones.convnext import ConvNeXt
 from glomseg.models.backbones.fast_scnn import FastSCNN
 from glomseg.models.backbones.mit import MixVisionTransformer
@@ -126,14 +125,14 @@ def compose(
 def _build(kind: str, table: Mapping[str, Callable[..., nn.Module]], part: Part) -> nn.Module:
     name = part.get("name")
     if not isinstance(name, str) or name not in table:
-        raise InvalidInputError(f"there is no {kind} {name!r}; {_did_you_mean(str(name), list(table))}")
+        raise InvalidInputError(f"there is no {kind} {name!r}; {did_you_mean(str(name), list(table))}")
     options = {key: value for key, value in part.items() if key != "name"}
     if any(abs(number) > _MAX_NUMBER for number in _numbers(options)):
         raise InvalidInputError(f"{kind} {name!r} cannot be built: a number in {options} is above {_MAX_NUMBER}")
     known = list(inspect.signature(table[name]).parameters)
     for option in options:
         if option not in known:
-            raise InvalidInputError(f"{kind} {name!r} has no option {option!r}; {_did_you_mean(option, known)}")
+            raise InvalidInputError(f"{kind} {name!r} has no option {option!r}; {did_you_mean(option, known)}")
     try:
         checked = _options_model(table[name]).model_validate(options)
         return table[name](**{option: getattr(checked, option) for option in options})
@@ -168,9 +167,3 @@ def _numbers(value: Any) -> Iterator[float]:
             yield float("inf")
         for item in value:
             yield from _numbers(item)
-
-
-def _did_you_mean(name: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
-    listed = f"there are {', '.join(known) or 'none yet'}"
-    return f"did you mean {' or '.join(map(repr, nearest))}? {listed}" if nearest else listed

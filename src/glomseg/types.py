@@ -76,6 +76,24 @@ GLOMERULUS = Classes.of(("background", "glomerulus"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """An upright rectangle of a slide, in pixels of its full resolution (level 0); fractions of pixels are allowed.
+
+    Attributes
+    ----------
+    x, y
+        Its left and upper edge: (0, 0) is the slide's upper left corner, and (0.5, 0.5) the centre of its first pixel.
+    width, height
+        Its sides.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """One tile of a data set.
 

@@ -1,0 +1,1 @@
+"""Whole slides: reading them at any resolution, finding their tissue, and the annotations drawn on them."""

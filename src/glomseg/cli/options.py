@@ -28,12 +28,27 @@ class DatasetOptions:
     mask_values: Annotated[
         str | None, Parameter(help="For each class its value in the mask files: 0,255. The default is 0,1,2 and so on.")
     ] = None
-    mpp: Annotated[float | None, Parameter(help="Micrometres per pixel of the tiles.")] = None
+    mpp: Annotated[
+        float | None, Parameter(help="Micrometres per pixel of the tiles; those of slides are read at 1 by default.")
+    ] = None
     group_pattern: Annotated[
         str | None, Parameter(help="Regular expression whose group is the slide in a tile's name: '^(.*)_'.")
     ] = None
     group_column: Annotated[
         str | None, Parameter(help="Column that names the slide: of the CSV of pairs, or of tiles.csv in the folder.")
+    ] = None
+    annotations: Annotated[
+        Path | None,
+        Parameter(
+            help="The data are whole slides, and this folder has the annotations of each under its name: GeoJSON of "
+            "QuPath, XML of Aperio ImageScope, or a mask picture."
+        ),
+    ] = None
+    size: Annotated[
+        int | None, Parameter(name="--tile-size", help="Side in pixels of the tiles that slides are read in; 1024 by default.")
+    ] = None
+    slide_mpp: Annotated[
+        float | None, Parameter(help="Micrometres per pixel of the slides, in place of what their files say.")
     ] = None
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from glomseg._version import __version__
 from glomseg.data.split import PARTS, read_split
-from glomseg.data.store import read_pair
+from glomseg.data.tiles import hash_of_image, read_tile
 from glomseg.errors import GlomsegError, InvalidInputError
 from glomseg.export.pictures import error_map, in_a_row, overlay
 from glomseg.export.plots import save_confusion_matrix
@@ -127,7 +127,7 @@ def evaluate_model(
         for done, sample in enumerate(samples, start=1):
             try:
                 _, target, prediction = _predict(predictor, dataset, sample)
-                image_hashes[sample.name] = sha256_of(sample.image_path)[:_HASH_DIGITS]
+                image_hashes[sample.name] = hash_of_image(sample)[:_HASH_DIGITS]
             except GlomsegError as error:
                 failed[sample.name] = str(error)
             else:
@@ -217,7 +217,7 @@ def _samples(
 def _predict(
     predictor: Predictor, dataset: Dataset, sample: Sample
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    image, target = read_pair(dataset, sample)
+    image, target = read_tile(dataset, sample)
     return image, target, predictor.predict(image, mpp=dataset.mpp).mask
 
 

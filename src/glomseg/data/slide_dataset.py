@@ -1,0 +1,148 @@
+"""Opening a folder of slides as a data set: each slide's tissue becomes tiles, its annotations their masks."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from glomseg.data.groups import groups_by_pattern
+from glomseg.data.slide_tiles import annotations_of
+from glomseg.errors import InvalidInputError, MissingInputError
+from glomseg.progress import Progress
+from glomseg.slides.annotations import ANNOTATION_SUFFIXES, Annotation
+from glomseg.slides.opening import SLIDE_SUFFIXES, open_slide
+from glomseg.slides.slide import Slide
+from glomseg.slides.tiling import grid_regions
+from glomseg.slides.tissue import find_tissue
+from glomseg.types import GLOMERULUS, Classes, Dataset, Region, Sample
+
+DEFAULT_MPP = 1.0
+"""Micrometres per pixel at which tiles of slides are read: fine enough to draw glomeruli well."""
+
+DEFAULT_TILE_PX = 1024
+
+
+def open_slides(
+    slides: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    annotations: str | os.PathLike[str] | None,
+    classes: Sequence[str] | None = None,
+    mpp: float = DEFAULT_MPP,
+    tile_px: int = DEFAULT_TILE_PX,
+    slide_mpp: float | None = None,
+    group_pattern: str | None = None,
+    need_masks: bool = True,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Return the tissue of slides as tiles of a regular grid, with masks drawn from the slides' annotations.
+
+    Nothing is cut into files: a tile is read from its slide when it is needed. A slide's annotations have its name
+    (``case-7.geojson`` for ``case-7.svs``), and where they name regions of interest, only tiles that meet one are
+    taken, and what lies outside counts neither in training nor in evaluation. Elsewhere what is not annotated is
+    background.
+
+    Parameters
+    ----------
+    slides
+        A folder of slides, or one slide.
+    annotations
+        The folder with a file for each slide (GeoJSON of QuPath, XML of Aperio ImageScope, or a mask picture), or
+        the file of the only slide.
+    classes
+        Names, background first; None takes background and glomerulus.
+    mpp
+        Micrometres per pixel at which tiles are read.
+    tile_px
+        Side of a tile.
+    slide_mpp
+        Micrometres per pixel of the slides' full resolution, in place of what their files say.
+    group_pattern
+        Regular expression with one group, searched in a slide's name; None makes every slide a group of its own.
+    need_masks
+        Whether every slide must have annotations.
+    progress
+        Called as slides are opened.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such folder, no slide in it, or a slide has no annotations.
+    InvalidInputError
+        If a slide or its annotations are damaged, or a slide's micrometres per pixel are not known.
+    """
+    if not 0.05 <= mpp <= 20:
+        raise InvalidInputError(f"--mpp {mpp:g} is not a plausible number of micrometres per pixel (0.25 to 2 is usual)")
+    if not 64 <= tile_px <= 16384:
+        raise InvalidInputError(f"--tile-size {tile_px} is not from 64 to 16384 pixels")
+    root = Path(slides)
+    paths = slide_files(root)
+    masks = _annotation_files(paths, None if annotations is None else Path(annotations), need_masks=need_masks)
+    names = [path.stem for path in paths]
+    groups = dict(zip(names, names, strict=True)) if group_pattern is None else groups_by_pattern(names, group_pattern)
+    samples: list[Sample] = []
+    for done, path in enumerate(paths, start=1):
+        for name, region in _tiles_of(path, masks[path], mpp=mpp, tile_px=tile_px, slide_mpp=slide_mpp):
+            samples.append(
+                Sample(name=name, image_path=path, mask_path=masks[path], group=groups[path.stem], region=region)
+            )
+        if progress is not None:
+            progress(done, len(paths))
+    if not samples:
+        raise InvalidInputError(f"no tissue was found on the {len(paths)} slides of {str(root)!r}")
+    return Dataset(
+        root=root,
+        samples=tuple(samples),
+        classes=GLOMERULUS if classes is None else Classes.of(classes),
+        mpp=mpp,
+        slide_mpp=slide_mpp,
+        grouping="slide" if group_pattern is None else f"pattern {group_pattern}",
+    )
+
+
+def _annotation_files(slides: Sequence[Path], place: Path | None, *, need_masks: bool) -> dict[Path, Path | None]:
+    """Return the annotations of each slide, None where it has none."""
+    if place is None:
+        if need_masks:
+            raise InvalidInputError(
+                f"{str(slides[0])!r} is a slide, and slides need --annotations: a folder with a GeoJSON, XML or mask file "
+                "for each slide, under the slide's name"
+            )
+        return dict.fromkeys(slides)
+    if place.is_file():
+        if len(slides) > 1:
+            raise InvalidInputError(
+                f"--annotations {str(place)!r} is one file for {len(slides)} slides; give the folder that has one each"
+            )
+        return {slides[0]: place}
+    if not place.is_dir():
+        raise MissingInputError(f"--annotations {str(place)!r} does not exist")
+    files: dict[str, Path] = {}
+    for path in sorted(place.iterdir()):
+        if path.suffix.lower() in ANNOTATION_SUFFIXES and not path.name.startswith("."):
+            name = path.stem
+            files.setdefault(name.removesuffix("_mask"), path)
+            files.setdefault(path.name.partition(".")[0], path)
+    found = {slide: files.get(slide.stem) or files.get(slide.name) for slide in slides}
+    without = [slide.name for slide, path in found.items() if path is None]
+    if without and need_masks:
+        raise MissingInputError(
+            f"{len(without)} of {len(slides)} slides have no annotations in {str(place)!r}, the first is {without[0]!r}; "
+            "a slide without a glomerulus needs a file without objects"
+        )
+    return found
+
+
+def _tiles_of(
+    path: Path, annotations_path: Path | None, *, mpp: float, tile_px: int, slide_mpp: float | None
+) -> Iterator[tuple[str, Region]]:
+    """Yield the name and the region of each tile of a slide: those with tissue or an annotation in them."""
+    slide = open_slide(path, mpp=slide_mpp)
+    try:
+        if slide.mpp is None:
+            raise InvalidInputError(
+                f"slide {str(path)!r} does not tell its micrometres per pixel; give them with --slide-mpp"
+            )
+        side_px = tile_px * mpp / slide.mpp
+        annotations = () if annotations_path is None else annotations_of(annotations_path)
+        ...
+    finally:
+        slide.close()

@@ -140,6 +140,8 @@ class Dataset:
         Micrometres per pixel of the tiles, or None where it is not known. Regions of slides are read at it.
     slide_mpp
         Micrometres per pixel of the slides' full resolution, in place of what their files say, or None.
+    annotation_classes
+        For class names of annotations the data set's class that they count as, beside the classes' own names.
     grouping
         How the groups were found, in words for a reader ("name pattern ...", "column case").
     """
@@ -151,6 +153,7 @@ class Dataset:
     ignore_value: int | None = None
     mpp: float | None = None
     slide_mpp: float | None = None
+    annotation_classes: Mapping[str, str] = field(default_factory=dict)
     grouping: str = ""
 
     def __len__(self) -> int:

@@ -20,6 +20,9 @@ DEFAULT_MPP = 1.0
 
 DEFAULT_TILE_PX = 1024
 
+MIN_TISSUE_SHARE = 0.01
+"""A tile with less tissue than this, and no annotation, shows glass and is left out."""
+
 
 def open_slides(
     slides: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
@@ -77,7 +80,9 @@ def open_slides(
     paths = slide_files(root)
     masks = _annotation_files(paths, None if annotations is None else Path(annotations), need_masks=need_masks)
     names = [path.stem for path in paths]
+    _refuse_equal(names)
     groups = dict(zip(names, names, strict=True)) if group_pattern is None else groups_by_pattern(names, group_pattern)
+    found = GLOMERULUS if classes is None else Classes.of(classes)
     samples: list[Sample] = []
     for done, path in enumerate(paths, start=1):
         for name, region in _tiles_of(path, masks[path], mpp=mpp, tile_px=tile_px, slide_mpp=slide_mpp):
@@ -91,7 +96,7 @@ def open_slides(
     return Dataset(
         root=root,
         samples=tuple(samples),
-        classes=GLOMERULUS if classes is None else Classes.of(classes),
+        classes=found,
         mpp=mpp,
         slide_mpp=slide_mpp,
         grouping="slide" if group_pattern is None else f"pattern {group_pattern}",
@@ -134,15 +139,39 @@ def _annotation_files(slides: Sequence[Path], place: Path | None, *, need_masks:
 def _tiles_of(
     path: Path, annotations_path: Path | None, *, mpp: float, tile_px: int, slide_mpp: float | None
 ) -> Iterator[tuple[str, Region]]:
-    """Yield the name and the region of each tile of a slide: those with tissue or an annotation in them."""
-    slide = open_slide(path, mpp=slide_mpp)
-    try:
+    """Yield the name and the region of each tile of a slide that has tissue or an annotation in it."""
+    with open_slide(path, mpp=slide_mpp) as slide:
         if slide.mpp is None:
             raise InvalidInputError(
                 f"slide {str(path)!r} does not tell its micrometres per pixel; give them with --slide-mpp"
             )
-        side_px = tile_px * mpp / slide.mpp
         annotations = () if annotations_path is None else annotations_of(annotations_path)
-        ...
-    finally:
-        slide.close()
+        drawn = _meeting([item.outline for item in annotations if not item.outline.is_empty])
+        regions = [item.outline for item in annotations if item.is_region]
+        is_wanted = _meeting(regions) if regions else _holding(find_tissue(slide))
+        side = tile_px * mpp / slide.mpp
+        width, height = slide.size_px
+        for row in range(math.ceil(height / side)):
+            for column in range(math.ceil(width / side)):
+                region = Region(x=column * side, y=row * side, width=side, height=side)
+                if is_wanted(region) or drawn(region):
+                    yield f"{path.stem}_x{round(region.x)}_y{round(region.y)}", region
+
+
+def _meeting(outlines: Sequence[shapely.Geometry]) -> Callable[[Region], bool]:
+    """Return whether one of the outlines meets a region."""
+    tree = shapely.STRtree(outlines)
+    return lambda region: bool(tree.query(_box(region), predicate="intersects").size)
+
+
+def _holding(tissue: Tissue) -> Callable[[Region], bool]:
+    """Return whether enough of a region is tissue."""
+
+    def holds(region: Region) -> bool:
+        step = tissue.downsample
+        rows = slice(math.floor(region.y / step), math.ceil((region.y + region.height) / step))
+        columns = slice(math.floor(region.x / step), math.ceil((region.x + region.width) / step))
+        n_pixels = region.width * region.height / step**2
+        return bool(np.count_nonzero(tissue.mask[rows, columns]) >= MIN_TISSUE_SHARE * n_pixels)
+
+    return holds

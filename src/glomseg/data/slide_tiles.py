@@ -6,11 +6,15 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
+from glomseg.errors import InvalidInputError
 from glomseg.files import sha256_of
-from glomseg.slides.annotations import Annotation, rasterize, read_annotations
+from glomseg.slides.annotation_record import Annotation
+from glomseg.slides.annotations import read_annotations
 from glomseg.slides.opening import open_slide
+from glomseg.slides.rasterize import rasterize
 from glomseg.slides.slide import Slide
 from glomseg.types import Dataset, Region, Sample
 
@@ -25,12 +29,20 @@ def read_region(dataset: Dataset, sample: Sample) -> NDArray[np.uint8]:
 def read_region_mask(dataset: Dataset, sample: Sample) -> NDArray[np.uint8]:
     """Return the mask (H, W) uint8 of a slide's region, drawn from the slide's annotations."""
     assert sample.mask_path is not None
-    return rasterize(
-        annotations_of(sample.mask_path),
-        region=_region(sample),
-        downsample=_downsample(dataset, sample),
-        classes=dataset.classes,
-    )
+    region = _region(sample)
+    box = shapely.box(region.x, region.y, region.x + region.width, region.y + region.height)
+    try:
+        return rasterize(
+            # Regions of interest decide also where they are not: what lies in none of them is ignored.
+            [item for item in annotations_of(sample.mask_path) if item.is_region or item.outline.intersects(box)],
+            region=region,
+            downsample=_downsample(dataset, sample),
+            classes=dataset.classes,
+            class_names=dataset.annotation_classes,
+            unclassified=dataset.classes.names[1] if len(dataset.classes) == 2 else None,
+        )
+    except InvalidInputError as error:
+        raise InvalidInputError(f"annotations {str(sample.mask_path)!r}: {error}") from error
 
 
 def region_size(dataset: Dataset, sample: Sample) -> tuple[int, int]:

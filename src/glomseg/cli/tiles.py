@@ -40,7 +40,8 @@ def tiles(
     dataset = open_with(data, options)
     result = write_tiles(dataset, out=out, layout=layout, seed=seed, progress=progress_bar)
     earlier = result.n_tiles - result.n_written
-    say(f"{result.n_tiles:,} tiles{f', {earlier:,} of them written before' if earlier else ''}. Written to {result.out}")
+    before = f", {earlier:,} of them written before" if earlier else ""
+    say(f"{result.n_tiles:,} tiles{before}. Written to {result.out}")
     for name, reason in result.failed.items():
         say_warning(f"left out {name!r}: {reason}")
     return 1 if result.failed else 0

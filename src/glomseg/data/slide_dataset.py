@@ -1,19 +1,29 @@
 """Opening a folder of slides as a data set: each slide's tissue becomes tiles, its annotations their masks."""
 
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
+import shapely
 
 from glomseg.data.groups import groups_by_pattern
 from glomseg.data.slide_tiles import annotations_of
 from glomseg.errors import InvalidInputError, MissingInputError
+from glomseg.images import IMAGE_SUFFIXES
 from glomseg.progress import Progress
-from glomseg.slides.annotations import ANNOTATION_SUFFIXES, Annotation
-from glomseg.slides.opening import SLIDE_SUFFIXES, open_slide
-from glomseg.slides.slide import Slide
-from glomseg.slides.tiling import grid_regions
-from glomseg.slides.tissue import find_tissue
+from glomseg.slides.opening import open_slide
+from glomseg.slides.tissue import Tissue, find_tissue
 from glomseg.types import GLOMERULUS, Classes, Dataset, Region, Sample
+
+SLIDE_SUFFIXES = frozenset(
+    {".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".dcm", ".svslide", ".vms", ".vmu", ".tif", ".tiff"}
+)
+"""Suffixes, in lower case, of the files of a folder that are taken for slides."""
+
+ANNOTATION_SUFFIXES = frozenset({".geojson", ".json", ".xml", ".zip", ".gz"}) | IMAGE_SUFFIXES
+"""Suffixes, in lower case, of the files that annotations are looked for in."""
 
 DEFAULT_MPP = 1.0
 """Micrometres per pixel at which tiles of slides are read: fine enough to draw glomeruli well."""
@@ -25,13 +35,14 @@ MIN_TISSUE_SHARE = 0.01
 
 
 def open_slides(
-    slides: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    slides: str | os.PathLike[str],
     *,
     annotations: str | os.PathLike[str] | None,
     classes: Sequence[str] | None = None,
     mpp: float = DEFAULT_MPP,
     tile_px: int = DEFAULT_TILE_PX,
     slide_mpp: float | None = None,
+    annotation_classes: Mapping[str, str] | None = None,
     group_pattern: str | None = None,
     need_masks: bool = True,
     progress: Progress | None = None,
@@ -58,6 +69,10 @@ def open_slides(
         Side of a tile.
     slide_mpp
         Micrometres per pixel of the slides' full resolution, in place of what their files say.
+    annotation_classes
+        For class names of annotations the class that they count as: {"Sclerotic": "glomerulus"}; "Ignore*" leaves
+        them out. The classes' own names need none, and with one class beside the background neither do annotations
+        without a class.
     group_pattern
         Regular expression with one group, searched in a slide's name; None makes every slide a group of its own.
     need_masks
@@ -73,14 +88,16 @@ def open_slides(
         If a slide or its annotations are damaged, or a slide's micrometres per pixel are not known.
     """
     if not 0.05 <= mpp <= 20:
-        raise InvalidInputError(f"--mpp {mpp:g} is not a plausible number of micrometres per pixel (0.25 to 2 is usual)")
+        raise InvalidInputError(
+            f"--mpp {mpp:g} is not a plausible number of micrometres per pixel (0.25 to 2 is usual)"
+        )
     if not 64 <= tile_px <= 16384:
         raise InvalidInputError(f"--tile-size {tile_px} is not from 64 to 16384 pixels")
     root = Path(slides)
     paths = slide_files(root)
     masks = _annotation_files(paths, None if annotations is None else Path(annotations), need_masks=need_masks)
     names = [path.stem for path in paths]
-    _refuse_equal(names)
+    _refuse_equal(paths)
     groups = dict(zip(names, names, strict=True)) if group_pattern is None else groups_by_pattern(names, group_pattern)
     found = GLOMERULUS if classes is None else Classes.of(classes)
     samples: list[Sample] = []
@@ -99,8 +116,27 @@ def open_slides(
         classes=found,
         mpp=mpp,
         slide_mpp=slide_mpp,
+        annotation_classes=annotation_classes or {},
         grouping="slide" if group_pattern is None else f"pattern {group_pattern}",
     )
+
+
+def slide_files(root: Path) -> list[Path]:
+    """Return the slides that a folder holds, in order, or the one slide that `root` is."""
+    if root.is_file():
+        return [root]
+    if not root.is_dir():
+        raise MissingInputError(f"folder of slides {str(root)!r} does not exist")
+    found = sorted(
+        path
+        for path in root.iterdir()
+        if path.suffix.lower() in SLIDE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+    if not found:
+        raise MissingInputError(
+            f"folder {str(root)!r} holds no slides ({', '.join(sorted(SLIDE_SUFFIXES))}); name one that does"
+        )
+    return found
 
 
 def _annotation_files(slides: Sequence[Path], place: Path | None, *, need_masks: bool) -> dict[Path, Path | None]:
@@ -108,8 +144,8 @@ def _annotation_files(slides: Sequence[Path], place: Path | None, *, need_masks:
     if place is None:
         if need_masks:
             raise InvalidInputError(
-                f"{str(slides[0])!r} is a slide, and slides need --annotations: a folder with a GeoJSON, XML or mask file "
-                "for each slide, under the slide's name"
+                f"{str(slides[0])!r} is a slide, and slides need --annotations: a folder with a GeoJSON, XML or "
+                "mask file for each slide, under the slide's name"
             )
         return dict.fromkeys(slides)
     if place.is_file():
@@ -130,8 +166,8 @@ def _annotation_files(slides: Sequence[Path], place: Path | None, *, need_masks:
     without = [slide.name for slide, path in found.items() if path is None]
     if without and need_masks:
         raise MissingInputError(
-            f"{len(without)} of {len(slides)} slides have no annotations in {str(place)!r}, the first is {without[0]!r}; "
-            "a slide without a glomerulus needs a file without objects"
+            f"{len(without)} of {len(slides)} slides have no annotations in {str(place)!r}, the first is "
+            f"{without[0]!r}; a slide without a glomerulus needs a file without objects"
         )
     return found
 
@@ -158,10 +194,23 @@ def _tiles_of(
                     yield f"{path.stem}_x{round(region.x)}_y{round(region.y)}", region
 
 
+def _refuse_equal(slides: Sequence[Path]) -> None:
+    """Raise if two slides have one name but for their suffix, since tiles and annotations go by it."""
+    names = [path.stem for path in slides]
+    twice = next((path for path in slides if names.count(path.stem) > 1), None)
+    if twice is not None:
+        raise InvalidInputError(f"two slides are called {twice.stem!r}, with different suffixes; rename one")
+
+
 def _meeting(outlines: Sequence[shapely.Geometry]) -> Callable[[Region], bool]:
     """Return whether one of the outlines meets a region."""
     tree = shapely.STRtree(outlines)
-    return lambda region: bool(tree.query(_box(region), predicate="intersects").size)
+
+    def meets(region: Region) -> bool:
+        box = shapely.box(region.x, region.y, region.x + region.width, region.y + region.height)
+        return bool(tree.query(box, predicate="intersects").size)
+
+    return meets
 
 
 def _holding(tissue: Tissue) -> Callable[[Region], bool]:

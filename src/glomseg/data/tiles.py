@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from glomseg.data import slide_tiles
 from glomseg.errors import InvalidInputError
 from glomseg.files import sha256_of
-from glomseg.images import image_size, read_image, read_mask
+from glomseg.images import ImageHeader, image_header, read_image, read_mask
 from glomseg.types import Dataset, Sample
 
 
@@ -56,11 +56,30 @@ def read_tile_mask(dataset: Dataset, sample: Sample) -> NDArray[np.uint8]:
     )
 
 
+def tile_header(dataset: Dataset, sample: Sample) -> ImageHeader:
+    """Return size and kind of a tile's image, without decoding it."""
+    if sample.region is not None:
+        return _region_header(dataset, sample, mode="RGB")
+    return image_header(sample.image_path)
+
+
+def mask_header(dataset: Dataset, sample: Sample) -> ImageHeader:
+    """Return size and kind of a tile's mask, without decoding it."""
+    if sample.region is not None:
+        return _region_header(dataset, sample, mode="L")
+    assert sample.mask_path is not None
+    return image_header(sample.mask_path, what="mask")
+
+
+def _region_header(dataset: Dataset, sample: Sample, *, mode: str) -> ImageHeader:
+    height, width = slide_tiles.region_size(dataset, sample)
+    return ImageHeader(height=height, width=width, mode=mode, file_format="slide", is_deep=False)
+
+
 def tile_size(dataset: Dataset, sample: Sample) -> tuple[int, int]:
     """Return a tile's (height, width) in pixels, without decoding it."""
-    if sample.region is not None:
-        return slide_tiles.region_size(dataset, sample)
-    return image_size(sample.image_path)
+    header = tile_header(dataset, sample)
+    return header.height, header.width
 
 
 def hash_of_image(sample: Sample) -> str:

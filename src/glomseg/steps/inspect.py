@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from glomseg._version import __version__
 from glomseg.data.crops import resize, resize_mask
 from glomseg.data.findings import Finding
-from glomseg.data.layout import find_files
+from glomseg.data.layout import Layout, find_files
 from glomseg.data.lint import exact_copies, lint, near_copies
 from glomseg.data.statistics import TileStatistics
-from glomseg.data.tiles import read_tile, read_tile_image
 from glomseg.data.summary import (
     ClassSummary,
     GroupSummary,
@@ -29,6 +28,7 @@ from glomseg.data.summary import (
     summarize_tiles,
 )
 from glomseg.data.survey import TileSurvey, statistics_of, survey_tiles
+from glomseg.data.tiles import read_tile, read_tile_image
 from glomseg.errors import InvalidInputError, OutputError
 from glomseg.export.legend import Entry, legend_strip, text_size_px
 from glomseg.export.pictures import overlay, sheet, side_by_side
@@ -147,7 +147,8 @@ def inspect_dataset(
         If `out` lies in the data set's folder or cannot be written.
     """
     _check(dataset, out=Path(out), opacity=opacity, sheet_size=sheet_size, tile=tile)
-    layout = find_files(dataset.root)
+    are_slides = any(sample.region is not None for sample in dataset.samples)
+    layout = Layout(kind="slides", pairs=()) if are_slides else find_files(dataset.root)
     with progress("reading tiles", unit="tile") as bar:
         surveys = survey_tiles(dataset, progress=bar)
     statistics = statistics_of(surveys)

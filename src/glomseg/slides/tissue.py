@@ -24,7 +24,7 @@ _CLOSING_UM, _HOLE_UM2, _SPECK_UM2 = 24.0, 200_000.0, 5_000.0
 
 _BLACK = 50  # no stain leaves all three channels darker than this over 8 um: ink, or the edge of the glass
 _INK_DENSITY, _INK_EXCESS = 0.3, 0.12
-_MARGIN_UM = 24.0
+_STROKE_UM = 48.0  # ink is drawn broader than this, and no stained structure is as evenly black
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,18 +95,24 @@ def tissue_mask(pixels: NDArray[np.uint8], *, mpp: float) -> NDArray[np.bool_]:
     mpp
         Micrometres per pixel of `pixels`.
     """
-    glass = np.array(glass_color(pixels.reshape(-1, 3)), np.float32)
-    smooth = cv2.GaussianBlur(pixels, (0, 0), 1.0).astype(np.float32)
-    density = -np.log10((smooth + 1) / (glass + 1))  # + 1: black is not infinitely dense
-    strongest = density.max(axis=2)
+    glass = glass_color(pixels.reshape(-1, 3))
+    smooth = np.asarray(cv2.GaussianBlur(pixels, (0, 0), 1.0), np.uint8)
+    red, green, blue = (_densities(smooth[..., channel], glass[channel]) for channel in range(3))
+    strongest = np.maximum(np.maximum(red, green), blue)
     mask = strongest > np.clip(_otsu(strongest), _FLOOR, _CEILING)
-    mask &= ~_ink(smooth, density, mask, margin_px=_MARGIN_UM / mpp)
+    mask &= ~_ink(smooth.max(axis=2) < _BLACK, red, green, mask, stroke_px=max(1, round(_STROKE_UM / mpp / 2)))
     mask = ndimage.binary_opening(mask, iterations=1)  # scratches and edges of the cover slip are lines
     closing_px = max(1, round(_CLOSING_UM / mpp / 2))
     padded = np.pad(mask, closing_px, mode="edge")
     mask = ndimage.binary_closing(padded, iterations=closing_px)[closing_px:-closing_px, closing_px:-closing_px]
     mask = ~_without_small(~mask, area_px=_HOLE_UM2 / mpp**2, keep_at_border=True)
     return _without_small(mask, area_px=_SPECK_UM2 / mpp**2, keep_at_border=False)
+
+
+def _densities(channel: NDArray[np.uint8], glass: int) -> NDArray[np.float32]:
+    """Return the optical densities, log10(glass / intensity), of one channel."""
+    table = np.log10((glass + 1) / (np.arange(256) + 1)).astype(np.float32)  # + 1: black is not infinitely dense
+    return table[channel]
 
 
 def _otsu(values: NDArray[np.float32]) -> float:
@@ -117,22 +123,27 @@ def _otsu(values: NDArray[np.float32]) -> float:
 
 
 def _ink(
-    pixels: NDArray[np.float32], density: NDArray[np.float32], mask: NDArray[np.bool_], *, margin_px: float
+    black: NDArray[np.bool_],
+    red: NDArray[np.float32],
+    green: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    *,
+    stroke_px: int,
 ) -> NDArray[np.bool_]:
-    """Return which pixels are black, or blue and green ink, with a margin around them.
+    """Return which pixels are of broad black areas, or of blue or green ink, with a margin around them.
 
-    Stains of the kidney absorb green most, inks of these colours red. So does the blue or green of a trichrome: where
-    that is more than a third of the slide's tissue, it is the stain.
+    Most stains of the kidney absorb green most, and inks of these colours red. So does the blue or green of a
+    trichrome: unless most of what seems to be tissue absorbs green most, such colours are the stain.
     """
-    ink = pixels.max(axis=2) < _BLACK
-    red, green = density[..., 0], density[..., 1]
-    is_cold = (red > _INK_DENSITY) & (red - green > _INK_EXCESS)
-    if is_cold.sum() < mask.sum() / 3:
-        ink |= is_cold
-    if not ink.any():
-        return ink
-    distance = ndimage.distance_transform_edt(~ink)
-    return np.asarray(distance <= max(1.0, margin_px))
+    ink = black
+    if (mask & (green >= red)).sum() > mask.sum() / 2:
+        ink = black | ((red > _INK_DENSITY) & (red - green > _INK_EXCESS))
+    padded = np.pad(ink, stroke_px, mode="edge")  # what reaches the border goes on beyond it
+    core = ndimage.binary_erosion(padded, iterations=stroke_px)
+    if not core.any():
+        return np.zeros_like(ink)
+    distance = ndimage.distance_transform_edt(~core)[stroke_px:-stroke_px, stroke_px:-stroke_px]
+    return np.asarray(distance <= 2 * stroke_px + 1)
 
 
 def _without_small(mask: NDArray[np.bool_], *, area_px: float, keep_at_border: bool) -> NDArray[np.bool_]:

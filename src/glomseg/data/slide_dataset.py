@@ -92,7 +92,7 @@ def open_slides(
             f"--mpp {mpp:g} is not a plausible number of micrometres per pixel (0.25 to 2 is usual)"
         )
     if not 64 <= tile_px <= 16384:
-        raise InvalidInputError(f"--tile-size {tile_px} is not from 64 to 16384 pixels")
+        raise InvalidInputError(f"--size {tile_px} is not from 64 to 16384 pixels")
     root = Path(slides)
     paths = slide_files(root)
     masks = _annotation_files(paths, None if annotations is None else Path(annotations), need_masks=need_masks)

@@ -40,7 +40,7 @@ def save_openmmlab(
     InvalidInputError
         If MMSegmentation does not have such a network.
     """
-    values = _config_values(card)
+    values = config_values(card)
     text = "".join(f"{key} = {value!r}\n" for key, value in values.items())
     folder = make_folder(folder)
     config, checkpoint = folder / f"{name}.py", folder / f"{name}.pth"
@@ -52,7 +52,14 @@ def save_openmmlab(
     return config, checkpoint
 
 
-def _config_values(card: ModelCard) -> dict[str, Any]:
+def config_values(card: ModelCard) -> dict[str, Any]:
+    """Return the config that MMSegmentation tests a model with, by the names of its values.
+
+    Raises
+    ------
+    InvalidInputError
+        If MMSegmentation does not have such a network.
+    """
     model = _model(card)
     dataset = {"type": "BaseSegDataset", "metainfo": _metainfo(card), "pipeline": _pipeline(card)}
     return {

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError, validate_call
 
 from glomseg.errors import InvalidInputError, did_you_mean
-from glomseg.models.compose import Description, compose, composed
+from glomseg.models.compose import Description, check_known, compose, composed, reasons
 from glomseg.models.families.fast_scnn import fast_scnn
 from glomseg.models.families.mask2former import mask2former_resnet, mask2former_swin
 from glomseg.models.families.on_resnet import deeplabv3, deeplabv3plus, on_resnet
@@ -115,17 +115,11 @@ def describe_architecture(architecture: str, options: Mapping[str, Any]) -> Desc
         If there is no such architecture or option, or a value is wrong.
     """
     describe = _describer(architecture)
-    known = list(inspect.signature(describe).parameters)
-    for name in options:
-        if name not in known:
-            raise InvalidInputError(f"{architecture} has no option {name!r}; {did_you_mean(name, known)}")
+    check_known(options, describe, owner=architecture)
     try:
         return validate_call(describe)(**options)
     except ValidationError as error:
-        reasons = "; ".join(
-            f"option {'.'.join(map(str, item['loc']))} = {item['input']!r}: {item['msg']}" for item in error.errors()
-        )
-        raise InvalidInputError(f"{architecture} cannot be built: {reasons}") from error
+        raise InvalidInputError(f"{architecture} cannot be built: {reasons(error)}") from error
 
 
 def resolved_options(architecture: str, options: Mapping[str, Any]) -> dict[str, Any]:

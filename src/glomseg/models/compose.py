@@ -74,7 +74,6 @@ _KINDS: dict[str, tuple[str, Mapping[str, Callable[..., nn.Module]]]] = {
 }
 """What stands at each place of a description."""
 
-
 _MAX_NUMBER = 8192
 _MAX_LENGTH = 64
 
@@ -159,23 +158,32 @@ def composed(
     return {**places, "single_logit": single_logit, "size_divisor": size_divisor}
 
 
+def check_known(options: Mapping[str, Any], function: Callable[..., Any], *, owner: str) -> None:
+    """Raise `InvalidInputError` if an option is not a parameter of the function; the message names the nearest."""
+    known = list(inspect.signature(function).parameters)
+    for option in options:
+        if option not in known:
+            raise InvalidInputError(f"{owner} has no option {option!r}; {did_you_mean(option, known)}")
+
+
+def reasons(error: ValidationError) -> str:
+    """Return what is wrong with options, option by option."""
+    return "; ".join(
+        f"option {'.'.join(map(str, item['loc']))} = {item['input']!r}: {item['msg']}" for item in error.errors()
+    )
+
+
 def _build(kind: str, table: Mapping[str, Callable[..., nn.Module]], part: Part) -> nn.Module:
     name = part.get("name")
     if not isinstance(name, str) or name not in table:
         raise InvalidInputError(f"there is no {kind} {name!r}; {did_you_mean(str(name), list(table))}")
     options = {key: value for key, value in part.items() if key != "name"}
-    known = list(inspect.signature(table[name]).parameters)
-    for option in options:
-        if option not in known:
-            raise InvalidInputError(f"{kind} {name!r} has no option {option!r}; {did_you_mean(option, known)}")
+    check_known(options, table[name], owner=f"{kind} {name!r}")
     try:
         checked = _options_model(table[name]).model_validate(options)
         return table[name](**{option: getattr(checked, option) for option in options})
     except ValidationError as error:
-        reasons = "; ".join(
-            f"option {'.'.join(map(str, item['loc']))} = {item['input']!r}: {item['msg']}" for item in error.errors()
-        )
-        raise InvalidInputError(f"{kind} {name!r} cannot be built: {reasons}") from error
+        raise InvalidInputError(f"{kind} {name!r} cannot be built: {reasons(error)}") from error
     except InvalidInputError:  # which says what is wrong already
         raise
     except (TypeError, ValueError, LookupError, RuntimeError, ArithmeticError, AssertionError) as error:

@@ -1,7 +1,8 @@
 """Compares glomseg with the real MMSegmentation, network by network, with random weights in float64.
 
 MMSegmentation writes checkpoints and logits; glomseg imports the checkpoints, computes, and exports them again;
-MMSegmentation loads those and computes once more. Run by ``make parity``.
+MMSegmentation loads those and computes once more. Then test-time augmentation is compared, from a picture's file to the
+mask, in float32. Run by ``make parity``.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import torch
 import torch.nn.functional as F
 
 from glomseg.errors import InvalidInputError
+from glomseg.images import read_image
+from glomseg.inference.predictor import Predictor
 from glomseg.models.openmmlab.exporting import save_openmmlab
 from glomseg.models.openmmlab.importing import load_openmmlab
 
@@ -22,6 +25,38 @@ LARGEST_DIFFERENCE = 1e-9
 
 LARGEST_OF_MASK2FORMER = 1e-7
 """The same for Mask2Former, whose positions MMSegmentation computes in float32."""
+
+
+LARGEST_OF_TTA = 1e-4
+"""Allowed between mean probabilities in float32; masks may differ only where two classes are as near as that."""
+
+
+def tta_differences(folder: Path, name: str) -> tuple[int, float, int]:
+    """Return the number of views, the largest difference of probabilities, and how many pixels have another class."""
+    theirs = np.load(folder / f"{name}.npz")
+    model = load_openmmlab(folder / f"{name}.pth")
+    assert model.card.tta is not None, model.notes
+    assert model.card.tta.n_views == int(theirs["n_views"]), model.card.tta
+    predictor = Predictor(model.network, model.card, device="cpu", precision="32-true", tta=model.card.tta)
+    found = predictor.predict(read_image(folder / "picture.png"), keep_probabilities=True)
+    assert found.probabilities is not None
+    difference = np.abs(found.probabilities - theirs["probabilities"]).max()
+    first, second = np.sort(theirs["probabilities"], axis=0)[:-3:-1]
+    wrong = (found.mask != theirs["mask"]) & (first - second > LARGEST_OF_TTA)
+    return model.card.tta.n_views, float(difference), int(wrong.sum())
+
+
+def compare_tta(peer: list[str], folder: Path) -> bool:
+    """Print how predictions with test-time augmentation differ, and return whether any differs too much."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run([*peer, "tta", str(folder)], check=True)
+    failed = False
+    print(f"{'test-time augmentation':22} {'views':>14} {'probabilities':>15} {'wrong pixels':>15}")
+    for path in sorted(folder.glob("*.npz")):
+        n_views, difference, n_wrong = tta_differences(folder, path.stem)
+        failed |= not difference <= LARGEST_OF_TTA or n_wrong > 0
+        print(f"{path.stem:22} {n_views:14} {difference:15.1e} {n_wrong:15}")
+    return failed
 
 
 def ours(folder: Path, name: str) -> tuple[np.ndarray, str]:
@@ -70,6 +105,7 @@ def main() -> None:
             cells.append("-" if difference is None else f"{difference:.1e}")
         failed |= name not in own
         print(f"{name:22} {largest:14.3g} {cells[0]:>15} {cells[1]:>15}  {problems[name]}")
+    failed |= compare_tta(peer, arguments.folder / "tta")
     sys.exit(failed)
 
 

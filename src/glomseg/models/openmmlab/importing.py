@@ -75,7 +75,11 @@ def load_openmmlab(
     tta, tta_notes = describe_tta(read.values)
     notes = [*read.notes, *preparation.notes, *class_notes, *tta_notes]
 
-    entries = current_names(state_dict_of(content, path=checkpoint))
+    found = state_dict_of(content, path=checkpoint)
+    try:
+        entries = current_names(found)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"checkpoint {str(checkpoint)!r}: {error}") from error
     options = _without_absent_auxiliary(description.options, entries, notes)
     if preparation.size_divisor != 1:
         options["size_divisor"] = preparation.size_divisor

@@ -1,12 +1,18 @@
 """The views of a config's test-time augmentation."""
 
+import cv2
+import numpy as np
 import pytest
+import torch
 
+from glomseg.inference.predictor import load_predictor
+from glomseg.models.build import build_model
 from glomseg.models.openmmlab.explaining import explain_config
 from glomseg.models.openmmlab.tta import describe_tta
 from glomseg.types import Scaling, TestTimeAugmentation
 
-from .small import config, write_config
+from ..goldens import fill, hashed_uniform
+from .small import OPTIONS, config, write_config
 
 LOAD, REST = (
     {"type": "LoadImageFromFile", "backend_args": None},
@@ -106,3 +112,42 @@ def test_it_is_explained(tmp_path):
         "with --tta: 2 views (scales 0.5 of the image's own size; flips none, horizontal)"
     )
     assert not {"tta_model", "tta_pipeline"} & set(explanation.not_carried)
+
+
+def test_probabilities_and_mask_are_mmsegmentations(tmp_path):
+    """Figures of MMSegmentation 1.2.2's ``SegTTAModel`` in float32, with windows, for weights filled by the rule.
+
+    The test pipeline shrinks the image, its test-time augmentation does not; and two of the six scales round twice.
+    """
+    values = config() | {
+        "tta_pipeline": [
+            LOAD,
+            {
+                "type": "TestTimeAug",
+                "transforms": [[factor(ratio) for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)], [NO_FLIP, FLIP], *REST],
+            },
+        ]
+    }
+    network = build_model("pspnet_r18", n_classes=2, **OPTIONS)
+    fill(network)
+    torch.save({"state_dict": network.state_dict()}, tmp_path / "m.pth")
+    small = ((hashed_uniform(9 * 12 * 3, 7) + 0.5) * 256).astype(np.uint8).reshape(9, 12, 3)
+    image = np.asarray(cv2.resize(small, (138, 83)))
+    predictor = load_predictor(
+        write_config(tmp_path / "c.py", values), weights=tmp_path / "m.pth", device="cpu", precision="32-true", tta=True
+    )
+    found = predictor.predict(image, keep_probabilities=True)
+    assert predictor.tta.n_views == 12
+    glomerulus = found.probabilities[1]
+    assert found.mask.sum() == 630
+    assert glomerulus.mean() == pytest.approx(0.07687864, abs=1e-6)
+    assert glomerulus.std() == pytest.approx(0.18188488, abs=1e-6)
+    corners_and_middle = [glomerulus[y, x] for y, x in ((0, 0), (0, 137), (82, 0), (82, 137), (41, 70))]
+    expected = [
+        0.9876754879951477,
+        0.9969168305397034,
+        0.20457570254802704,
+        0.19180245697498322,
+        0.00015478947898373008,
+    ]
+    np.testing.assert_allclose(corners_and_middle, expected, atol=1e-5)

@@ -135,6 +135,24 @@ def test_true_takes_the_models_own_views_else_the_default(tiny_model, tmp_path):
     assert load_predictor(tmp_path / "own.safetensors", device="cpu", tta=chosen).tta == chosen
 
 
+@pytest.mark.parametrize(
+    ("own", "scales", "is_noted"),
+    [
+        (Scaling(fit_px=(320, 240)), (Scaling(factor=0.5),), True),
+        (Scaling(factor=0.25), (Scaling(factor=0.5),), True),
+        (Scaling(), (Scaling(factor=0.5),), False),
+        (Scaling(fit_px=(320, 240)), (0.5, 1.0), False),
+        (Scaling(fit_px=(320, 240)), (Scaling(fit_px=(320, 240)),), False),
+    ],
+)
+def test_views_at_another_size_than_the_models_are_noted(tiny_model, tmp_path, own, scales, is_noted):
+    model, card = load_model(tiny_model)
+    views = TestTimeAugmentation(scales=scales)
+    save_model(tmp_path / "m.safetensors", model, dataclasses.replace(card, scaling=own, tta=views))
+    (note,) = load_predictor(tmp_path / "m.safetensors", device="cpu", tta=True).notes
+    assert ("sizes that it never saw: compare with --tta-flips horizontal" in note) == is_noted
+
+
 def test_a_card_with_views_that_cannot_be(tiny_model, tmp_path):
     model, card = load_model(tiny_model)
     impossible = TestTimeAugmentation(scales=(Scaling(factor=-1.0),))

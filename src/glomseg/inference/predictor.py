@@ -291,7 +291,7 @@ def load_predictor(
     if tta is True:
         tta = card.tta or TestTimeAugmentation()
     if tta:
-        notes = (*notes, f"test-time augmentation: masks are of the mean probabilities of {tta.describe()}")
+        notes = (*notes, _tta_note(tta, own=card.scaling))
     return Predictor(fast, card, device=str(chosen), precision=precision, tta=tta or None, file=path, notes=notes)
 
 
@@ -311,6 +311,17 @@ def scale_note(card: ModelCard, *, mpp: float | None) -> str:
             f"of their size whatever their own {mpp:g}: objects should be as large in pixels as in the training tiles"
         )
     return ""
+
+
+def _tta_note(tta: TestTimeAugmentation, *, own: Scaling) -> str:
+    note = f"test-time augmentation: masks are of the mean probabilities of {tta.describe()}"
+    is_resized = own.fit_px is not None or own.factor != 1
+    if is_resized and any(isinstance(scale, Scaling) and scale.fit_px is None for scale in tta.scales):
+        note += (
+            ". As in MMSegmentation they are not brought to the size that the model otherwise works at, and may show it "
+            "objects of sizes that it never saw: compare with --tta-flips horizontal, which keeps that size"
+        )
+    return note
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -70,4 +70,5 @@ from .types import (
     Sample as Sample,
     Scaling as Scaling,
     Split as Split,
+    TestTimeAugmentation as TestTimeAugmentation,
 )

@@ -97,3 +97,22 @@ def test_errors_are_1_and_one_line(run, tiny_model, tiny_dataset, tmp_path, glom
         assert (code, said) == (1, "")
         assert reason in complained
         assert complained.count("\n") == 1
+
+
+def test_test_time_augmentation_is_said_and_written_down(tiny_model, tiny_dataset, tmp_path, glomseg):
+    words = ["--out", tmp_path / "out", "--worst", 0, *CPU]
+    code, _, complained = glomseg("evaluate", tiny_model, tiny_dataset, "--tta-flips", "horizontal", *words)
+    assert code == 0
+    note = (
+        "test-time augmentation: masks are of the mean probabilities of 2 views "
+        "(scales 1 of the working size; flips none, horizontal)"
+    )
+    assert f"note: {note}" in complained
+    written = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))
+    assert written["tta"] == {"scales": [1.0], "flips": ["none", "horizontal"]}
+    assert note in written["notes"]
+    with_views = written["confusion_matrix"]
+    glomseg("evaluate", tiny_model, tiny_dataset, *words)
+    plain = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))
+    assert plain["tta"] is None
+    assert plain["confusion_matrix"] != with_views

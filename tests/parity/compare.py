@@ -2,8 +2,9 @@
 
 MMSegmentation writes checkpoints and logits; glomseg imports the checkpoints, computes, and exports them again;
 MMSegmentation loads those and computes once more. Then glomseg builds its own named networks and exports them, and
-MMSegmentation loads those, every entry of them, and computes. Run by ``make parity``; names of cases and of networks
-choose some of them: ``compare.py --peer-python PYTHON segformer_b0 segformer_mit_b3``.
+MMSegmentation loads those, every entry of them, and computes. At last test-time augmentation is compared, from a
+picture's file to the mask, in float32. Run by ``make parity``; names of cases and of networks choose some of them:
+``compare.py --peer-python PYTHON segformer_b0 segformer_mit_b3``.
 """
 
 import argparse
@@ -18,6 +19,8 @@ import torch.nn.functional as F
 from peer import CASES, SIZE, randomize
 
 from glomseg.errors import InvalidInputError
+from glomseg.images import read_image
+from glomseg.inference.predictor import Predictor
 from glomseg.models.build import ARCHITECTURES, build_model
 from glomseg.models.openmmlab.exporting import save_openmmlab
 from glomseg.models.openmmlab.importing import load_openmmlab
@@ -48,6 +51,38 @@ NAMED = {
     "mask2former_swin_t": {},
 }
 """The smallest network of each family, and options that change how it is written."""
+
+
+LARGEST_OF_TTA = 1e-4
+"""Allowed between mean probabilities in float32; masks may differ only where two classes are as near as that."""
+
+
+def tta_differences(folder: Path, name: str) -> tuple[int, float, int]:
+    """Return the number of views, the largest difference of probabilities, and how many pixels have another class."""
+    theirs = np.load(folder / f"{name}.npz")
+    model = load_openmmlab(folder / f"{name}.pth")
+    assert model.card.tta is not None, model.notes
+    assert model.card.tta.n_views == int(theirs["n_views"]), model.card.tta
+    predictor = Predictor(model.network, model.card, device="cpu", precision="32-true", tta=model.card.tta)
+    found = predictor.predict(read_image(folder / "picture.png"), keep_probabilities=True)
+    assert found.probabilities is not None
+    difference = np.abs(found.probabilities - theirs["probabilities"]).max()
+    first, second = np.sort(theirs["probabilities"], axis=0)[:-3:-1]
+    wrong = (found.mask != theirs["mask"]) & (first - second > LARGEST_OF_TTA)
+    return model.card.tta.n_views, float(difference), int(wrong.sum())
+
+
+def compare_tta(peer: list[str], folder: Path) -> bool:
+    """Print how predictions with test-time augmentation differ, and return whether any differs too much."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run([*peer, "tta", str(folder)], check=True)
+    failed = False
+    print(f"{'test-time augmentation':22} {'views':>14} {'probabilities':>15} {'wrong pixels':>15}")
+    for path in sorted(folder.glob("*.npz")):
+        n_views, difference, n_wrong = tta_differences(folder, path.stem)
+        failed |= not difference <= LARGEST_OF_TTA or n_wrong > 0
+        print(f"{path.stem:22} {n_views:14} {difference:15.1e} {n_wrong:15}")
+    return failed
 
 
 def logits_of(network: Segmentor, images: torch.Tensor, *, align_corners: bool) -> np.ndarray:
@@ -133,6 +168,8 @@ def main() -> None:
     named = [name for name in ARCHITECTURES if name in (arguments.names or NAMED)]
     failed = bool(cases) and compare_cases(arguments.folder / "cases", peer, cases)
     failed |= bool(named) and compare_named(arguments.folder / "named", peer, named)
+    if not arguments.names:
+        failed |= compare_tta(peer, arguments.folder / "tta")
     sys.exit(failed)
 
 

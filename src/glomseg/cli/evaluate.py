@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from glomseg.cli.console import progress_bar, say, say_warning, show_table
-from glomseg.cli.options import DatasetOptions, open_with
+from glomseg.cli.options import DatasetOptions, TtaOptions, open_with, tta_with
 from glomseg.data.findings import counted
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def evaluate(
     worst: int = 4,
     device: str = "auto",
     precision: str = "auto",
+    tta: TtaOptions | None = None,
     options: DatasetOptions | None = None,
 ) -> int:
     """Measure a model on a part of a data set, at the tiles' own resolution.
@@ -51,6 +52,8 @@ def evaluate(
         auto, cpu, cuda, cuda:1 or mps.
     precision
         auto, 32-true, bf16-mixed or 16-mixed.
+    tta
+        Which views of an image are predicted.
     options
         How the data set is read.
     """
@@ -70,6 +73,7 @@ def evaluate(
         n_worst=worst,
         device=device,
         precision=precision,
+        tta=tta_with(tta),
         progress=progress_bar,
     )
     evaluation, names = result.evaluation, result.evaluation.classes.names

@@ -10,7 +10,7 @@ from glomseg.cli.console import say_warning
 from glomseg.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from glomseg.types import Dataset
+    from glomseg.types import Dataset, TestTimeAugmentation
 
 
 @Parameter(name="*")
@@ -35,6 +35,42 @@ class DatasetOptions:
     group_column: Annotated[
         str | None, Parameter(help="Column that names the slide: of the CSV of pairs, or of tiles.csv in the folder.")
     ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class TtaOptions:
+    """Which views of an image are predicted."""
+
+    tta: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Test-time augmentation: the mean of the probabilities of several views of an image. They are those "
+            "that belong to the model, else the image in all four flips.",
+        ),
+    ] = False
+    tta_scales: Annotated[
+        str | None, Parameter(help="The same, with views at these multiples of the working size: 0.75,1,1.25.")
+    ] = None
+    tta_flips: Annotated[
+        str | None,
+        Parameter(help="The same, with views flipped like this: horizontal,vertical,both; beside the image as it is."),
+    ] = None
+
+
+def tta_with(options: TtaOptions | None) -> "TestTimeAugmentation | bool":
+    """Return the test-time augmentation that the flags say, as `glomseg.load_predictor` takes it."""
+    from glomseg.types import TestTimeAugmentation
+
+    options = options or TtaOptions()
+    if options.tta_scales is None and options.tta_flips is None:
+        return options.tta
+    flips = [] if options.tta_flips is None else [name.strip() for name in options.tta_flips.split(",")]
+    return TestTimeAugmentation(
+        scales=(1.0,) if options.tta_scales is None else _numbers(options.tta_scales),
+        flips=("none", *(name for name in flips if name != "none")),
+    )
 
 
 def open_with(data: Path, options: DatasetOptions | None, *, need_masks: bool = True) -> "Dataset":
@@ -65,6 +101,13 @@ def _names(text: str) -> list[str]:
     if not all(names):
         raise InvalidInputError(f"--classes {text!r} has an empty name; write them as background,glomerulus")
     return names
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(item) for item in text.split(","))
+    except ValueError as error:
+        raise InvalidInputError(f"--tta-scales {text!r} is not a list of numbers such as 0.75,1,1.25") from error
 
 
 def _whole_numbers(text: str) -> list[int]:

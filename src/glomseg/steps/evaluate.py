@@ -25,7 +25,7 @@ from glomseg.metrics.pixels import PixelCounts, count_pixels, pixel_metrics
 from glomseg.progress import ProgressBars, no_progress
 from glomseg.runs import RunFolder, model_path
 from glomseg.steps.naming import file_stems
-from glomseg.types import Classes, Dataset, ModelCard, Sample
+from glomseg.types import Classes, Dataset, ModelCard, Sample, TestTimeAugmentation
 
 _HASH_DIGITS = 16
 """How much of an image's SHA-256 a model card keeps."""
@@ -71,6 +71,7 @@ def evaluate_model(
     n_worst: int = 4,
     device: str = "auto",
     precision: str = "auto",
+    tta: TestTimeAugmentation | bool = False,
     progress: ProgressBars = no_progress,
 ) -> EvaluationResult:
     """Measure a model on a part of a data set, at the tiles' own resolution.
@@ -96,7 +97,7 @@ def evaluate_model(
         Names of tiles to draw error maps of.
     n_worst
         How many of the tiles with the most wrong pixels are drawn too.
-    device, precision
+    device, precision, tta
         As in `load_predictor`.
     progress
         Where to report.
@@ -108,7 +109,7 @@ def evaluate_model(
     """
     if n_worst < 0:
         raise InvalidInputError(f"--worst {n_worst} is below zero; 0 draws no map but those asked for")
-    predictor = load_predictor(model, weights=weights, device=device, precision=precision)
+    predictor = load_predictor(model, weights=weights, device=device, precision=precision, tta=tta)
     classes = _check_classes(predictor.card, dataset)
     part = part or default_part(model, dataset, split=split)
     samples, split = _samples(dataset, model_path(model), part=part, split=split)
@@ -163,6 +164,7 @@ def evaluate_model(
             "split": split,
             "device": str(predictor.device),
             "precision": predictor.precision,
+            "tta": None if predictor.tta is None else asdict(predictor.tta),
             "notes": notes,
             "failed": failed,
             "undrawn": undrawn,

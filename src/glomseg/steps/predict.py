@@ -18,7 +18,7 @@ from glomseg.inference.predictor import Predictor, load_predictor, scale_note
 from glomseg.measure import COMPONENT_COLUMNS, Component, component_rows, connected_components
 from glomseg.progress import ProgressBars, no_progress
 from glomseg.steps.naming import file_stems
-from glomseg.types import Classes
+from glomseg.types import Classes, TestTimeAugmentation
 
 TABLE = "components.csv"
 """The table of all components, in the output folder; where it is, the masks beside it are predictions too."""
@@ -69,6 +69,7 @@ def predict_images(
     min_area_px: int = 0,
     device: str = "auto",
     precision: str = "auto",
+    tta: TestTimeAugmentation | bool = False,
     progress: ProgressBars = no_progress,
 ) -> PredictionResult:
     """Predict images and write ``masks/<name>.png``, ``overlays/<name>.png`` and ``components.csv``.
@@ -96,7 +97,7 @@ def predict_images(
         Whether overlays are drawn.
     min_area_px
         Smaller components are left out of the table (the mask keeps them).
-    device, precision
+    device, precision, tta
         As in `load_predictor`.
     progress
         Where to report.
@@ -117,7 +118,7 @@ def predict_images(
     if min_area_px < 0:
         raise InvalidInputError(f"--min-area {min_area_px} is below zero; 0 keeps every component")
     paths = find_images(images)
-    predictor = load_predictor(model, weights=weights, device=device, precision=precision)
+    predictor = load_predictor(model, weights=weights, device=device, precision=precision, tta=tta)
     classes = predictor.card.classes
     out = make_folder(out)
     _refuse_foreign_files(out, paths)

@@ -1,5 +1,6 @@
 """What is written for MMSegmentation is read back as the same model."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,7 +12,7 @@ from glomseg.models.openmmlab.config import read_config
 from glomseg.models.openmmlab.exporting import config_values, save_openmmlab
 from glomseg.models.openmmlab.importing import load_openmmlab
 from glomseg.models.openmmlab.network import describe_network
-from glomseg.types import GLOMERULUS, Inference, ModelCard, Scaling
+from glomseg.types import GLOMERULUS, Inference, ModelCard, Scaling, TestTimeAugmentation
 
 from .small import OPTIONS, config, entries, write_config
 
@@ -133,3 +134,17 @@ def test_a_network_that_openmmlab_does_not_have(tmp_path, architecture):
     with pytest.raises(InvalidInputError, match=f"a {architecture} cannot be written for MMSegmentation, which has"):
         save_openmmlab(tmp_path, network, card, name="m")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_views_of_test_time_augmentation_are_written(tmp_path):
+    model = build_model("pspnet_r18", n_classes=2, **OPTIONS)
+    card = ModelCard(architecture="pspnet_r18", options=OPTIONS, classes=GLOMERULUS, scaling=Scaling(factor=0.5))
+    views = TestTimeAugmentation(scales=(0.5, Scaling(factor=2.0, boxed=True)), flips=("none", "vertical"))
+    config, checkpoint = save_openmmlab(tmp_path, model, replace(card, tta=views), name="m")
+    assert load_openmmlab(checkpoint).card.tta == TestTimeAugmentation(
+        scales=(Scaling(factor=0.25), Scaling(factor=2.0, boxed=True)), flips=("none", "vertical")
+    )
+    assert read_config(config).values["tta_model"] == {"type": "SegTTAModel"}
+    for tta in (None, TestTimeAugmentation()):  # MMSegmentation cannot flip both ways at once
+        _, checkpoint = save_openmmlab(tmp_path, model, replace(card, tta=tta), name="m")
+        assert load_openmmlab(checkpoint).card.tta is None

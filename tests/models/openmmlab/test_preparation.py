@@ -5,6 +5,7 @@ import pytest
 from glomseg.errors import InvalidInputError
 from glomseg.models.openmmlab.network import describe_network
 from glomseg.models.openmmlab.preparation import describe_classes, describe_preparation
+from glomseg.types import Scaling
 
 from .small import config
 
@@ -29,6 +30,22 @@ def test_the_scale_of_the_test_pipeline():
     assert "whatever its shape" in squeezed.notes[0]
     with pytest.raises(InvalidInputError, match="Resize in the test pipeline"):
         with_pipeline({"type": "Resize", "scale": 320})
+    both = with_pipeline({"type": "Resize", "scale": (320, 240), "scale_factor": 0.5, "keep_ratio": True})
+    assert both.scaling == fitted.scaling  # as MMCV has it
+
+
+def test_how_a_scale_factor_rounds_depends_on_keep_ratio():
+    for keeps in (True, False):
+        found = with_pipeline({"type": "Resize", "scale_factor": 0.5, "keep_ratio": keeps})
+        assert found.scaling == Scaling(factor=0.5, interpolation="bilinear", boxed=keeps)
+
+
+def test_the_interpolation_of_the_test_pipeline():
+    area = with_pipeline({"type": "Resize", "scale_factor": 0.5, "interpolation": "area"})
+    assert area.scaling.interpolation == "area"
+    cubic = with_pipeline({"type": "Resize", "scale_factor": 0.5, "interpolation": "bicubic"})
+    assert cubic.scaling.interpolation == "bilinear"
+    assert cubic.notes == ("Resize in the test pipeline has interpolation='bicubic'; here it is bilinear",)
 
 
 def test_steps_that_are_not_carried_over_are_named():

@@ -8,10 +8,12 @@ from typing import Any
 from glomseg.models.openmmlab.config import read_config
 from glomseg.models.openmmlab.network import NetworkDescription, describe_network
 from glomseg.models.openmmlab.preparation import Preparation, describe_classes, describe_preparation
+from glomseg.models.openmmlab.tta import describe_tta
 from glomseg.types import Classes
 
 _READ_FOR_MODELS = frozenset(
     {"model", "data_preprocessor", "img_norm_cfg", "test_pipeline", "test_dataloader", "data", "metainfo"}
+    | {"tta_model", "tta_pipeline"}
 )
 _ONLY_NAMES = frozenset(
     {"norm_cfg", "crop_size", "img_scale", "img_ratios", "scale", "num_classes", "dataset_type", "data_root", "depths"}
@@ -51,11 +53,18 @@ def explain_config(path: str | Path) -> Explanation:
     network = describe_network(config.values.get("model"))
     preparation = describe_preparation(config.values, network)
     classes, class_notes = describe_classes(config.values, {}, n_classes=network.n_classes)
+    tta, tta_notes = describe_tta(config.values)
+    tta_rows = [] if tta is None else [("test-time augmentation", f"with --tta: {tta.describe()}")]
     known = _READ_FOR_MODELS | _ONLY_NAMES
     return Explanation(
-        rows=(*_network_rows(config.values["model"], network), *_preparation_rows(preparation), _class_row(classes)),
+        rows=(
+            *_network_rows(config.values["model"], network),
+            *_preparation_rows(preparation),
+            *tta_rows,
+            _class_row(classes),
+        ),
         not_carried=tuple(name for name in config.values if name not in known),
-        notes=(*config.notes, *preparation.notes, *class_notes),
+        notes=(*config.notes, *preparation.notes, *class_notes, *tta_notes),
     )
 
 

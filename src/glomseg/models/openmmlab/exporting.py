@@ -16,7 +16,7 @@ from glomseg.models.build import describe_architecture
 from glomseg.models.openmmlab.network import describe_network
 from glomseg.models.openmmlab.parts import BACKBONES, HEADS, NECKS
 from glomseg.models.openmmlab.translation import Translation
-from glomseg.types import ModelCard
+from glomseg.types import ModelCard, Scaling
 
 _TABLES: dict[str, tuple[Mapping[str, Translation], Mapping[str, Callable[..., nn.Module]]]] = {
     "backbone": (BACKBONES, compose.BACKBONES),
@@ -72,6 +72,7 @@ def config_values(card: ModelCard) -> dict[str, Any]:
             "dataset": dataset,
             "sampler": {"type": "DefaultSampler", "shuffle": False},
         },
+        **_tta_values(card),
     }
 
 
@@ -172,16 +173,35 @@ def _tuples(value: Any) -> Any:
 
 
 def _pipeline(card: ModelCard) -> list[dict[str, Any]]:
-    scaling = card.scaling
-    resize: dict[str, Any] = {"type": "Resize", "keep_ratio": True, "interpolation": scaling.interpolation}
-    if scaling.fit_px is not None:
-        resize["scale"] = tuple(scaling.fit_px)
-    else:
-        resize["scale_factor"] = scaling.factor
-    is_resized = scaling.fit_px is not None or scaling.factor != 1
+    is_resized = card.scaling.fit_px is not None or card.scaling.factor != 1
     return [
         {"type": "LoadImageFromFile"},
-        *([resize] if is_resized else []),
+        *([_resize(card.scaling)] if is_resized else []),
         {"type": "LoadAnnotations"},
         {"type": "PackSegInputs"},
     ]
+
+
+def _resize(scaling: Scaling) -> dict[str, Any]:
+    resize: dict[str, Any] = {"type": "Resize", "interpolation": scaling.interpolation}
+    if scaling.fit_px is not None:
+        return resize | {"keep_ratio": True, "scale": tuple(scaling.fit_px)}
+    return resize | {"keep_ratio": scaling.boxed, "scale_factor": scaling.factor}
+
+
+def _tta_values(card: ModelCard) -> dict[str, Any]:
+    """Return what ``tools/test.py --tta`` needs; nothing where MMSegmentation cannot flip like that."""
+    if card.tta is None or "both" in card.tta.flips:
+        return {}
+    flips = [
+        {"type": "RandomFlip", "prob": 0.0}
+        if flip == "none"
+        else {"type": "RandomFlip", "prob": 1.0, "direction": flip}
+        for flip in card.tta.flips
+    ]
+    resizes = [_resize(scaling) for scaling in card.tta.scalings(card.scaling)]
+    transforms = [resizes, flips, [{"type": "LoadAnnotations"}], [{"type": "PackSegInputs"}]]
+    return {
+        "tta_model": {"type": "SegTTAModel"},
+        "tta_pipeline": [{"type": "LoadImageFromFile"}, {"type": "TestTimeAug", "transforms": transforms}],
+    }

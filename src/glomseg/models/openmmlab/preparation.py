@@ -10,7 +10,15 @@ from glomseg.types import IGNORE_INDEX, Classes, Inference, Scaling
 
 Values = Mapping[str, Any]
 
-_PASSIVE = ("LoadImageFromFile", "LoadAnnotations", "PackSegInputs", "ImageToTensor", "Collect", "DefaultFormatBundle")
+PASSIVE_STEPS = (
+    "LoadImageFromFile",
+    "LoadAnnotations",
+    "PackSegInputs",
+    "ImageToTensor",
+    "Collect",
+    "DefaultFormatBundle",
+)
+"""Steps of a pipeline that change no image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,27 +146,35 @@ def _scaling(steps: Sequence[Values], notes: list[str]) -> Scaling:
     for step in steps:
         kind = str(step.get("type"))
         if kind == "Resize":
-            scaling = _resized(step, notes)
-        elif kind not in (*_PASSIVE, "Normalize", "RandomFlip"):
+            scaling = resize_scaling(step, notes, place="the test pipeline")
+        elif kind not in (*PASSIVE_STEPS, "Normalize", "RandomFlip"):
             notes.append(f"the step {kind} of the test pipeline is not carried over")
     return scaling
 
 
-def _resized(step: Values, notes: list[str]) -> Scaling:
+def resize_scaling(step: Values, notes: list[str], *, place: str) -> Scaling:
+    """Return how a ``Resize`` of a config scales images; `place` names the pipeline in messages."""
     factor, scale = step.get("scale_factor"), step.get("scale") or step.get("img_scale")
-    if isinstance(factor, (int, float)):
-        return Scaling(factor=float(factor), interpolation="bilinear")
+    # Left out, it is True in 0.x, which calls the scale img_scale, and False in 1.x.
+    keeps_ratio = bool(step.get("keep_ratio", "img_scale" in step))
+    interpolation = step.get("interpolation", "bilinear")
+    if interpolation not in ("area", "bilinear"):
+        notes.append(f"Resize in {place} has interpolation={interpolation!r}; here it is bilinear")
+        interpolation = "bilinear"
+    if scale is None and isinstance(factor, (int, float)):
+        if not 0 < factor < 1e4:
+            raise InvalidInputError(f"Resize in {place} has scale_factor={factor!r}, which is not a positive number")
+        return Scaling(factor=float(factor), interpolation=interpolation, boxed=keeps_ratio)
     if isinstance(scale, list) and len(scale) == 1:
         scale = scale[0]
-    if not isinstance(scale, (list, tuple)) or len(scale) != 2:
-        raise InvalidInputError(f"Resize in the test pipeline has scale={scale!r}; glomseg reads (width, height)")
-    # Left out, it is True in 0.x, which calls the scale img_scale, and False in 1.x.
-    if not step.get("keep_ratio", "img_scale" in step):
+    if not isinstance(scale, (list, tuple)) or len(scale) != 2 or not all(isinstance(side, int) for side in scale):
+        raise InvalidInputError(f"Resize in {place} has scale={scale!r}; glomseg reads (width, height)")
+    if not keeps_ratio:
         notes.append(
             f"Resize brings every image to {scale[0]}x{scale[1]} whatever its shape; here its shape is kept, which is "
             f"the same only for images as wide and high as {scale[0]}:{scale[1]}"
         )
-    return Scaling(fit_px=(int(scale[0]), int(scale[1])), interpolation="bilinear")
+    return Scaling(fit_px=(int(scale[0]), int(scale[1])), interpolation=interpolation)
 
 
 def _normalize_step(values: Values, steps: Sequence[Values]) -> Values:

@@ -72,6 +72,8 @@ class CropSettings(Section):
     """The side, or (height, width)."""
     padded_px: tuple[Side, Side] | None = None
     """(height, width) that windows are padded to where that is more, with ignored pixels of the mean colour."""
+    fit_px: tuple[Positive, Positive] | None = None
+    """Box that tiles are fitted into before they are enlarged; None takes that of the scaling."""
     scale_range: tuple[float, float] = (0.6, 1.6)
     fit_choices_px: tuple[tuple[Positive, Positive], ...] | None = None
     """Boxes of (long, short) limits, one drawn for each window, in place of a scale."""

@@ -83,7 +83,7 @@ class WindowDataset(TorchDataset[Window]):
         image, mask = self.store[self._tile_of(number)]
         crop = self.crop
         box_px = random_box(
-            self.fit_px or (mask.shape[0], mask.shape[1]),
+            crop.fit_px or self.fit_px or (mask.shape[0], mask.shape[1]),
             scale_range=crop.scale_range,
             choices_px=crop.fit_choices_px,
             rng=rng,

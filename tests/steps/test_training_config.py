@@ -121,6 +121,7 @@ def test_the_run_it_describes_runs(read, tmp_path):
         ({"model__data_preprocessor__pad_val": 9}, "whatever pad_val"),
         ({"model__data_preprocessor__batch_augments": [1]}, "windows are not mixed"),
         ({"model__backbone__frozen_stages": 1}, "the whole backbone learns"),
+        ({"model__backbone__norm_cfg": {"type": "BN", "requires_grad": False}}, "here they learn"),
         ({"optim_wrapper__type": "AmpOptimWrapper"}, "chosen by --precision"),
         ({"optim_wrapper__accumulative_counts": 4}, "not accumulated over 4 iterations"),
         ({"custom_hooks": [{"type": "EMAHook", "momentum": 0.01}]}, "--set run.average_decay=0.99"),

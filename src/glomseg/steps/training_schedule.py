@@ -184,7 +184,7 @@ def _note_the_end(
         mend = f"--set schedule.end_step={length.steps}" if schedule.phases is None else "change its end in the config"
         account.note(
             f"PolyLR ends at step {end:,} and the training at {length.steps:,}: the learning rate goes from {lr:g} to "
-            f"{left:.3g} only. To let it fall to {lowest:g}: {mend}"
+            f"{left:.4g} only. To let it fall to {lowest:g}: {mend}"
         )
     elif end < length.steps - 1:
         account.note(

@@ -150,6 +150,10 @@ def _note_the_network(model: Values, preparation: Preparation, account: Account)
             "frozen_stages and norm_eval are not carried over: the whole backbone learns, its normalisations too"
         )
     heads = model.get("auxiliary_head") or []
+    if (backbone.get("norm_cfg") or {}).get("requires_grad", True) is False:
+        account.note(
+            "norm_cfg has requires_grad=False: there the backbone's normalisations keep their scales, here they learn"
+        )
     for head in heads if isinstance(heads, (list, tuple)) else [heads]:
         if bool(head.get("align_corners", False)) != preparation.inference.align_corners:
             account.note("the logits of auxiliary heads are enlarged with the align_corners of the decode head")

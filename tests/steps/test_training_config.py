@@ -58,7 +58,7 @@ def values(folder):
 def read(tiny_dataset, tmp_path):
     """Reads the config, changed: a key leads into it."""
 
-    def read(**changes):
+    def read(overrides=(), **changes):
         changed = copy.deepcopy(values(tiny_dataset))
         for key, value in changes.items():
             *path, last = key.split("__")
@@ -68,7 +68,7 @@ def read(tiny_dataset, tmp_path):
             inside[last] = value
         text = "".join(f"{name} = {value!r}\n" for name, value in changed.items())
         (tmp_path / "own.py").write_text(text)
-        return read_training_config(tmp_path / "own.py")
+        return read_training_config(tmp_path / "own.py", overrides=overrides)
 
     return read
 
@@ -192,6 +192,14 @@ def test_data_sets_may_be_put_together_and_cut_down(read, tiny_dataset):
 
 def test_weights_are_looked_for_where_the_config_says_or_the_user_wants(read):
     assert read(load_from="a.pth").settings.model.weights == "a.pth"
+
+
+def test_the_end_of_the_rate_is_that_of_the_run_as_it_will_be(read):
+    poly = [{"type": "PolyLR", "power": 1.0, "end": 101, "by_epoch": False}]
+    notes = read(param_scheduler=poly, overrides=["run.steps=51"]).notes
+    assert any("the training at 51: the learning rate goes from 0.01 to 0.005 only" in note for note in notes)
+    notes = read(param_scheduler=poly, overrides=["schedule.end_step=4"]).notes
+    assert not any("PolyLR" in note for note in notes)
 
 
 def test_a_test_set_that_is_the_validation_set_is_told(read, tiny_dataset):

@@ -15,6 +15,7 @@ from glomseg.models.openmmlab.old_configs import OLD_NAMES, modernised
 from glomseg.models.openmmlab.preparation import Preparation, describe_classes, describe_preparation
 from glomseg.steps.account import Account, reading
 from glomseg.steps.training_data import describe_data
+from glomseg.steps.training_schedule import note_the_end
 from glomseg.steps.training_settings import check_weights, describe_training
 
 _FOR_MODELS = frozenset({"model", "data_preprocessor", "img_norm_cfg", "test_pipeline", "test_dataloader", "metainfo"})
@@ -101,6 +102,7 @@ def _explain_training(
         sections = describe_training(values, network, preparation, account=account, n_train_tiles=None)
         settings = parse_settings(sections, origin="the config")
         check_weights(settings.model.weights, preparation)
+        note_the_end(settings, account)
     except InvalidInputError as error:
         return str(error)
     return ""

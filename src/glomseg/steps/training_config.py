@@ -12,6 +12,7 @@ from glomseg.models.openmmlab.old_configs import modernised
 from glomseg.models.openmmlab.preparation import describe_preparation
 from glomseg.steps.account import Account, reading
 from glomseg.steps.training_data import describe_data, read_data
+from glomseg.steps.training_schedule import note_the_end
 from glomseg.steps.training_settings import check_weights, describe_training
 from glomseg.types import Dataset, Split
 
@@ -73,4 +74,5 @@ def _read(path: Path, *, data: str | os.PathLike[str] | None, overrides: Iterabl
         apply_override(sections, override)
     settings = parse_settings(sections, origin=f"config {str(path)!r}")
     check_weights(settings.model.weights, preparation)
+    note_the_end(settings, account)
     return TrainingConfig(settings=settings, dataset=dataset, split=split, notes=tuple(dict.fromkeys(account.notes)))

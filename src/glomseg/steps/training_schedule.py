@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from glomseg.config import parse_settings
+from glomseg.config import Settings, parse_settings
 from glomseg.errors import InvalidInputError
 from glomseg.optimization import ScheduleSettings
 from glomseg.steps.account import Account
@@ -52,7 +52,6 @@ def describe_schedule(values: Values, length: Length, *, lr: float, account: Acc
     section = _simple(phases, length) or {"phases": phases}
     schedule = parse_settings({"schedule": section}, origin="the schedule of the config").schedule
     account.becomes("learning rate", _words(phases, schedule, length, lr=lr))
-    _note_the_end(phases, schedule, length, lr=lr, account=account)
     return section
 
 
@@ -170,25 +169,27 @@ def _words(phases: Sequence[Values], schedule: ScheduleSettings, length: Length,
     return f"{', then '.join(parts)}: from {rates[0]:.3g} at the first step to {rates[1]:.3g} at the last"
 
 
-def _note_the_end(
-    phases: Sequence[Values], schedule: ScheduleSettings, length: Length, *, lr: float, account: Account
-) -> None:
-    """Warn where the last decay does not end with the training."""
-    last = max(phases, key=lambda phase: int(phase["end"]), default=None)
-    if last is None or last["kind"] not in ("poly", "cosine"):
-        return
-    end = last["end"] * last.get("every", 1)
-    lowest = last["min_lr"] if "min_lr" in last else last["min_share"] * lr
-    if end > length.steps + 1 and last.get("every", 1) == 1:
-        left = learning_rate(length.steps - 1, lr=lr, schedule=schedule, n_steps=length.steps)
-        mend = f"--set schedule.end_step={length.steps}" if schedule.phases is None else "change its end in the config"
+def note_the_end(settings: Settings, account: Account) -> None:
+    """Warn where the last decay of the rate does not end with the training, all settings being final."""
+    schedule, steps, lr = settings.schedule, settings.run.steps, settings.optimizer.lr
+    if schedule.phases is None:
+        kind, end, every, lowest = "PolyLR", schedule.end_step or steps, 1, schedule.min_lr
+    else:
+        last = max(schedule.phases, key=lambda phase: phase.end * phase.every, default=None)
+        if last is None or last.kind not in ("poly", "cosine"):
+            return
+        kind = "PolyLR" if last.kind == "poly" else "CosineAnnealingLR"
+        end, every = last.end * last.every, last.every
+        lowest = last.min_lr if last.min_share is None else last.min_share * lr
+    if end > steps + every:
+        left = learning_rate(steps - 1, lr=lr, schedule=schedule, n_steps=steps)
+        mend = f"--set schedule.end_step={steps}" if schedule.phases is None else "change its end in the config"
         account.note(
-            f"PolyLR ends at step {end:,} and the training at {length.steps:,}: the learning rate goes from {lr:g} to "
+            f"{kind} ends at step {end:,} and the training at {steps:,}: the learning rate goes from {lr:g} to "
             f"{left:.4g} only. To let it fall to {lowest:g}: {mend}"
         )
-    elif end < length.steps - 1:
+    elif end < steps - 1:
         account.note(
-            f"PolyLR ends at step {end:,} and the training at {length.steps:,}: the last {length.steps - end:,} steps "
-            "are at "
-            f"the lowest learning rate, {lowest:g}"
+            f"{kind} ends at step {end:,} and the training at {steps:,}: the last {steps - end:,} steps are at the "
+            f"lowest learning rate, {lowest:g}"
         )

@@ -40,13 +40,9 @@ from .models.model_files import load_model as load_model, save_model as save_mod
 from .steps.benchmark import BenchmarkResult as BenchmarkResult, benchmark_model as benchmark_model
 from .steps.doctor import Check as Check, check_machine as check_machine
 from .steps.evaluate import EvaluationResult as EvaluationResult, evaluate_model as evaluate_model
+from .steps.explain_config import Explanation as Explanation, explain_config as explain_config
 from .steps.export_model import ExportResult as ExportResult, export_model as export_model
-from .steps.import_model import (
-    Explanation as Explanation,
-    ImportResult as ImportResult,
-    explain_config as explain_config,
-    import_model as import_model,
-)
+from .steps.import_model import ImportResult as ImportResult, import_model as import_model
 from .steps.inspect import Inspection as Inspection, inspect_dataset as inspect_dataset
 from .steps.predict import PredictionResult as PredictionResult, predict_images as predict_images
 from .steps.train import (

@@ -13,6 +13,10 @@ from glomseg.errors import InvalidInputError, did_you_mean
 IGNORE_INDEX = 255
 """Mask value of pixels that count neither in training nor in evaluation."""
 
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+"""Of red, green and blue on the 0 to 255 scale, over the pictures of ImageNet."""
+
 Color = tuple[int, int, int]
 
 _PALETTE: tuple[Color, ...] = (
@@ -380,8 +384,8 @@ class ModelCard:
     architecture: str
     classes: Classes
     options: Mapping[str, Any] = field(default_factory=dict)
-    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
-    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
     scaling: Scaling = field(default_factory=Scaling)
     inference: Inference = field(default_factory=Inference)
     tta: TestTimeAugmentation | None = None

@@ -61,16 +61,19 @@ def describe_preparation(values: Values, network: NetworkDescription) -> Prepara
     if not before:
         notes.append("the config does not say how colours are normalised: they are taken as they are, from 0 to 255")
     mean, std = _three(before.get("mean"), "mean", 0.0), _three(before.get("std"), "std", 1.0)
-    divisor = (before.get("test_cfg") or {}).get("size_divisor", 1)
+    divisor = (before.get("test_cfg") or {}).get("size_divisor") or _padding_after_colors(steps)
     other = sorted(set(before.get("test_cfg") or {}) - {"size_divisor"})
     if other:
         notes.append(f"data_preprocessor.test_cfg: {', '.join(other)} is not carried over")
     if before.get("pad_val", 0) != 0 and divisor != 1:
         notes.append(f"images are padded with the mean colour, not with pad_val={before['pad_val']}")
-    if divisor != 1 and (model.get("test_cfg") or {}).get("mode") == "slide":
+    test_cfg = model.get("test_cfg") or {}
+    if not test_cfg and (values.get("test_cfg") or {}).get("mode"):  # beside the model in the oldest configs
+        test_cfg = values["test_cfg"]
+    if divisor != 1 and test_cfg.get("mode") == "slide":
         notes.append("each window is padded to a multiple of size_divisor, not the image")
     inference = replace(
-        _windows(model.get("test_cfg") or {}),
+        _windows(test_cfg),
         align_corners=network.align_corners,
         threshold=network.threshold,
     )
@@ -147,9 +150,19 @@ def _scaling(steps: Sequence[Values], notes: list[str]) -> Scaling:
         kind = str(step.get("type"))
         if kind == "Resize":
             scaling = resize_scaling(step, notes, place="the test pipeline")
+        elif kind == "Pad" and _padding_after_colors(steps) != 1:
+            continue
         elif kind not in (*PASSIVE_STEPS, "Normalize", "RandomFlip"):
             notes.append(f"the step {kind} of the test pipeline is not carried over")
     return scaling
+
+
+def _padding_after_colors(steps: Sequence[Values]) -> int:
+    """Return what the pipeline pads to a multiple of after it has normalised, as configs of 0.x do; else 1."""
+    kinds = [step.get("type") for step in steps]
+    if "Normalize" not in kinds or "Pad" not in kinds[kinds.index("Normalize") :]:
+        return 1
+    return int(steps[len(kinds) - 1 - kinds[::-1].index("Pad")].get("size_divisor") or 1)
 
 
 def resize_scaling(step: Values, notes: list[str], *, place: str) -> Scaling:

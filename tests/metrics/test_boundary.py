@@ -91,8 +91,8 @@ def test_outlines_agree_both_ways_round(target, prediction):
 
 def test_a_square_moved_by_two_pixels():
     counts = counts_of(square(4, 4, 10), square(4, 6, 10), tolerance=1.0)
-    # Of the 40 edges of either too far are: 10 of the side without, 2 off; 8 of the side within, whose ends are 0.71 from
-    # the other's top and bottom; and the last one along top and bottom, 1.58 from the other's side.
+    # Of the 40 edges of either too far are: 10 of the side without, 2 off; 8 of the side within, whose ends are 0.71
+    # from the other's top and bottom; and the last one along top and bottom, 1.58 from the other's side.
     true = plain_distances(plain_edges(square(4, 4, 10)), plain_edges(square(4, 6, 10)))
     assert (counts.n_edges, counts.n_near) == (80, 2 * (40 - 10 - 8 - 2))
     assert figures_of(counts)["surface_dice"] == 0.5

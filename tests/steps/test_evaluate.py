@@ -370,7 +370,7 @@ def test_an_untouched_test_part_has_no_note(dataset, model_with, tmp_path):
 def test_few_groups_are_noted(dataset, model_with, tmp_path):
     run = model_with(trained_on={"train_images": ["0" * 16]})
     few = dataclasses.replace(dataset, samples=dataset.samples[:4])
-    assert "2 groups bear these figures: the intervals are far too narrow" in notes_on(run, few, tmp_path)
+    assert "2 groups bear these figures: so few cannot tell" in notes_on(run, few, tmp_path)
     one = dataclasses.replace(dataset, samples=dataset.samples[:1])
     assert "1 group bears these figures" in notes_on(run, one, tmp_path)
 

@@ -10,7 +10,7 @@ from glomseg.cli.options import DatasetOptions, open_with
 from glomseg.data.findings import counted
 
 if TYPE_CHECKING:
-    from glomseg.metrics.bootstrap import Interval
+    from glomseg.metrics.intervals import Interval
 
 
 def evaluate(

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from glomseg.errors import InvalidInputError
-from glomseg.metrics.bootstrap import Interval, PixelIntervals, bootstrap_interval
+from glomseg.metrics.intervals import Interval
+from glomseg.metrics.pixel_intervals import PixelIntervals, pixel_intervals
 from glomseg.metrics.pixels import PixelCounts, PixelMetrics, pixel_metrics
 from glomseg.types import Classes
 
@@ -35,7 +36,7 @@ class Evaluation:
     counts, metrics
         Of all pixels together.
     intervals
-        Of `metrics`, by bootstrap over groups.
+        Of `metrics`, from the groups.
     """
 
     classes: Classes
@@ -46,7 +47,7 @@ class Evaluation:
     intervals: PixelIntervals
 
 
-def evaluate_counts(tiles: Sequence[TileCounts], classes: Classes, *, seed: int = 0) -> Evaluation:
+def evaluate_counts(tiles: Sequence[TileCounts], classes: Classes) -> Evaluation:
     """Add up the tiles' counts by group and overall, and compute every figure from the sums.
 
     Parameters
@@ -55,8 +56,6 @@ def evaluate_counts(tiles: Sequence[TileCounts], classes: Classes, *, seed: int 
         At least one.
     classes
         As many as the counts have.
-    seed
-        Of the bootstrap.
 
     Raises
     ------
@@ -76,7 +75,7 @@ def evaluate_counts(tiles: Sequence[TileCounts], classes: Classes, *, seed: int 
         groups=groups,
         counts=total,
         metrics=pixel_metrics(total),
-        intervals=bootstrap_interval(list(groups.values()), seed=seed),
+        intervals=pixel_intervals(list(groups.values())),
     )
 
 

@@ -19,8 +19,8 @@ from glomseg.export.plots import save_confusion_matrix
 from glomseg.files import make_folder, sha256_of, write_csv, write_json
 from glomseg.images import write_png
 from glomseg.inference.predictor import Predictor, load_predictor, scale_note
-from glomseg.metrics.bootstrap import MIN_GROUPS
 from glomseg.metrics.evaluation import Evaluation, TileCounts, evaluate_counts, named_figures, named_intervals
+from glomseg.metrics.intervals import MIN_GROUPS
 from glomseg.metrics.pixels import PixelCounts, count_pixels, pixel_metrics
 from glomseg.progress import ProgressBars, no_progress
 from glomseg.runs import RunFolder, model_path
@@ -269,11 +269,14 @@ def _notes_on_groups(evaluation: Evaluation) -> list[str]:
     if n_groups == 1:
         return ["1 group bears these figures: there are no intervals, since one slide says nothing about others."]
     if n_groups < MIN_GROUPS:
-        return [f"{n_groups} groups bear these figures: the intervals are far too narrow."]
+        return [
+            f"{n_groups} groups bear these figures: so few cannot tell how unlike slides are; do not "
+            "trust the intervals, and look at the groups themselves."
+        ]
     return [
         f"1 of the {n_groups} groups bears on the IoU of {name}: it has no interval."
         if interval.n_groups == 1
-        else f"{interval.n_groups} of the {n_groups} groups bear on the IoU of {name}: its interval is far too narrow."
+        else f"{interval.n_groups} of the {n_groups} groups bear on the IoU of {name}: do not trust its interval."
         for name, interval in zip(evaluation.classes.names, evaluation.intervals.iou, strict=True)
         if 0 < interval.n_groups < MIN_GROUPS
     ]

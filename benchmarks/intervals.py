@@ -46,7 +46,7 @@ def recall_97(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Array, 
 def few_objects(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Array, Array]:
     """Recall of objects, 2.5 a slide and often none."""
     n = rng.poisson(2.5, shape)
-    n[:, 0] = np.maximum(n[:, 0], 1)
+    n[:, :2] = np.maximum(n[:, :2], 1)  # two slides at least bear on it, else there is no interval
     return rng.binomial(n, rng.beta(4, 1, shape)).astype(float), n.astype(float)
 
 

@@ -97,9 +97,10 @@ def test_where_all_were_found_the_lower_bound_is_about_that_of_one_miss():
     assert perfect[0] == pytest.approx(one_miss[0], abs=0.01)
     low, high = bounds(*[[0, 12]] * 10)
     assert (low, high) == pytest.approx((0.0, 1 - perfect[0]))
-    one = bounds(*[[1, 1]] * 2)
-    assert one[0] < 0.05
-    assert one[1] == 1
+    # Where objects are few, the groups say more: six that are all perfect are of a mean above 0.54, as with six coins
+    # of which none fell on its tail.
+    assert bounds(*[[1, 1]] * 6) == pytest.approx((stats.beta.ppf(0.025, 6, 1), 1))
+    assert bounds(*[[0, 1]] * 6) == pytest.approx((0, stats.beta.ppf(0.975, 1, 6)))
 
 
 def test_equal_shares_do_not_make_certain():

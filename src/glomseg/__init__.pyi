@@ -26,8 +26,23 @@ from .images import read_image as read_image, read_mask as read_mask, write_png 
 from .inference.predictor import Predictor as Predictor, load_predictor as load_predictor
 from .measure import Component as Component, connected_components as connected_components
 from .memory import keep_freed_memory as keep_freed_memory
-from .metrics.bootstrap import Interval as Interval, bootstrap_interval as bootstrap_interval
+from .metrics.boundary import (
+    BoundaryCounts as BoundaryCounts,
+    boundary_distances as boundary_distances,
+    boundary_figures as boundary_figures,
+    count_boundaries as count_boundaries,
+    hausdorff_95 as hausdorff_95,
+)
+from .metrics.comparison import Difference as Difference, compare_counts as compare_counts
 from .metrics.evaluation import Evaluation as Evaluation, evaluate_counts as evaluate_counts
+from .metrics.intervals import Interval as Interval, group_intervals as group_intervals
+from .metrics.matching import Matching as Matching, label_objects as label_objects, match_objects as match_objects
+from .metrics.objects import (
+    ObjectCounts as ObjectCounts,
+    count_objects as count_objects,
+    object_figures as object_figures,
+)
+from .metrics.pixel_intervals import PixelIntervals as PixelIntervals, pixel_intervals as pixel_intervals
 from .metrics.pixels import (
     PixelCounts as PixelCounts,
     PixelMetrics as PixelMetrics,
@@ -38,6 +53,11 @@ from .models.build import ARCHITECTURES as ARCHITECTURES, build_model as build_m
 from .models.known_weights import KNOWN_WEIGHTS as KNOWN_WEIGHTS, fetch_weights as fetch_weights
 from .models.model_files import load_model as load_model, save_model as save_model
 from .steps.benchmark import BenchmarkResult as BenchmarkResult, benchmark_model as benchmark_model
+from .steps.compare import (
+    Comparison as Comparison,
+    ComparisonResult as ComparisonResult,
+    compare_evaluations as compare_evaluations,
+)
 from .steps.doctor import Check as Check, check_machine as check_machine
 from .steps.evaluate import EvaluationResult as EvaluationResult, evaluate_model as evaluate_model
 from .steps.explain_config import Explanation as Explanation, explain_config as explain_config

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from glomseg.measure.holes import holes_of
 
 _SMOOTHING_PX = 1.2
-"""Standard deviation of the Gaussian that turns the pixels' stairs into a slope; see docs/decisions/0003."""
+"""Standard deviation of the Gaussian that turns the pixels' stairs into a slope; see docs/decisions/0004."""
 
 _MARGIN_PX = 6
 """Beyond this the Gaussian is zero."""

@@ -1,6 +1,9 @@
 """How far each way to measure a perimeter is off, and which rule parts touching shapes and leaves single ones whole.
 
-The tables of docs/decisions/0004-perimeter.md and 0005-touching-glomeruli.md: python benchmarks/shapes.py perimeter | touching
+The tables of docs/decisions/0004-perimeter.md and 0005-touching-glomeruli.md:
+
+    python benchmarks/shapes.py perimeter
+    python benchmarks/shapes.py touching
 """
 
 import math

@@ -23,6 +23,8 @@ COMMANDS = (
     ("evaluate", "Measure a model on a part of a data set."),
     ("compare", "Compare evaluations of the same tiles, paired by slide."),
     ("predict", "Find glomeruli in images."),
+    ("measure", "Measure every glomerulus of mask pictures, and write them for QuPath."),
+    ("rasterize", "Turn annotations of QuPath or ImageScope into a mask."),
     ("benchmark", "Measure how fast a model is on this machine."),
     ("import", "Turn a model of MMSegmentation into a glomseg model."),
     ("export", "Write a model for MMSegmentation."),

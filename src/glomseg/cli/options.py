@@ -80,8 +80,8 @@ def open_with(data: Path, options: DatasetOptions | None, *, need_masks: bool = 
     options = options or DatasetOptions()
     dataset = open_dataset(
         data,
-        classes=None if options.classes is None else _names(options.classes),
-        mask_values=None if options.mask_values is None else _whole_numbers(options.mask_values),
+        classes=None if options.classes is None else class_names(options.classes),
+        mask_values=None if options.mask_values is None else whole_numbers(options.mask_values),
         mpp=options.mpp,
         group_pattern=options.group_pattern,
         group_column=options.group_column,
@@ -96,7 +96,8 @@ def open_with(data: Path, options: DatasetOptions | None, *, need_masks: bool = 
     return inferred
 
 
-def _names(text: str) -> list[str]:
+def class_names(text: str) -> list[str]:
+    """Return the names that --classes lists."""
     names = [name.strip() for name in text.split(",")]
     if not all(names):
         raise InvalidInputError(f"--classes {text!r} has an empty name; write them as background,glomerulus")
@@ -110,8 +111,8 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise InvalidInputError(f"--tta-scales {text!r} is not a list of numbers such as 0.75,1,1.25") from error
 
 
-def _whole_numbers(text: str) -> list[int]:
+def whole_numbers(text: str) -> list[int]:
     try:
         return [int(item) for item in text.split(",")]
     except ValueError as error:
-        raise InvalidInputError(f"--mask-values {text!r} is not a list of whole numbers such as 0,255") from error
+        raise InvalidInputError(f"{flag} {text!r} is not a list of whole numbers such as {example}") from error

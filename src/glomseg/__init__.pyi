@@ -10,7 +10,11 @@ from .data.split import (
     write_split as write_split,
 )
 from .data.statistics import TileStatistics as TileStatistics, scan_masks as scan_masks
-from .data.synthetic import draw_tile as draw_tile, write_synthetic_dataset as write_synthetic_dataset
+from .data.synthetic import (
+    draw_tile as draw_tile,
+    write_synthetic_dataset as write_synthetic_dataset,
+    write_synthetic_slide as write_synthetic_slide,
+)
 from .errors import (
     DownloadError as DownloadError,
     GlomsegError as GlomsegError,
@@ -21,6 +25,7 @@ from .errors import (
     UnsafeFileError as UnsafeFileError,
 )
 from .export.pictures import error_map as error_map, overlay as overlay, sheet as sheet, side_by_side as side_by_side
+from .export.pyramid import write_pyramid as write_pyramid
 from .export.plots import save_confusion_matrix as save_confusion_matrix
 from .export.qupath import write_geojson as write_geojson
 from .images import read_image as read_image, read_mask as read_mask, write_png as write_png
@@ -66,11 +71,18 @@ from .slides.annotations import read_annotations as read_annotations
 from .slides.opening import open_slide as open_slide
 from .slides.rasterize import rasterize as rasterize
 from .slides.slide import Slide as Slide
+from .slides.tiling import Cell as Cell, cells_with_tissue as cells_with_tissue, grid_cells as grid_cells
+from .slides.tissue import Tissue as Tissue, find_tissue as find_tissue
 from .steps.benchmark import BenchmarkResult as BenchmarkResult, benchmark_model as benchmark_model
 from .steps.compare import (
     Comparison as Comparison,
     ComparisonResult as ComparisonResult,
     compare_evaluations as compare_evaluations,
+)
+from .steps.describe_slides import (
+    SlideDescription as SlideDescription,
+    SlidesResult as SlidesResult,
+    describe_slides as describe_slides,
 )
 from .steps.doctor import Check as Check, check_machine as check_machine
 from .steps.evaluate import EvaluationResult as EvaluationResult, evaluate_model as evaluate_model

@@ -111,7 +111,8 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise InvalidInputError(f"--tta-scales {text!r} is not a list of numbers such as 0.75,1,1.25") from error
 
 
-def whole_numbers(text: str) -> list[int]:
+def whole_numbers(text: str, *, flag: str = "--mask-values", example: str = "0,255") -> list[int]:
+    """Return the whole numbers that a flag lists."""
     try:
         return [int(item) for item in text.split(",")]
     except ValueError as error:

@@ -77,3 +77,28 @@ def test_settings_survive_json():
     settings = load_recipe("default")
     assert parse_settings(settings.model_dump(mode="json"), origin="test") == settings
     assert isinstance(settings, Settings)
+    values = {
+        "crop": {"size_px": (64, 96), "flip": (0.1, 0.2, 0.3), "fit_choices_px": [(64, 32)], "padded_px": (64, 128)},
+        "loss": {"auxiliary": (0.4, 0.2)},
+        "optimizer": {"by_name": {"head": {"lr_mult": 2}}, "layer_decay": {"rate": 0.9, "n_layers": 6}},
+        "schedule": {"phases": [{"kind": "poly", "end": 9}]},
+        "inference": {"window_px": (32, 32), "stride_px": (16, 16)},
+    }
+    settings = parse_settings(values, origin="test")
+    assert parse_settings(settings.model_dump(mode="json"), origin="test") == settings
+    assert settings.crop.input_px == (64, 128)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("crop.flip=[0.5, 0.5, 0.5]", "add up to more than 1"),
+        ("inference.window_px=[64, 64]", "belong together"),
+        ("optimizer.by_name.head.lr_mul=2", "there is no setting 'optimizer.by_name.head.lr_mul'"),
+        ('schedule.phases=[{kind="poly", begin=5, end=5}]', "has to end after it begins"),
+        ("crop.size_px=[64, 8]", "greater than or equal to 32"),
+    ],
+)
+def test_settings_of_several_values_are_checked(override, message):
+    with pytest.raises(InvalidInputError, match=message):
+        load_recipe("homework", [override])

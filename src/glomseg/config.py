@@ -9,20 +9,22 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.files import read_text
-from glomseg.types import Scaling
+from glomseg.optimization import Factor, OptimizerSettings, Positive, ScheduleSettings, Section
+from glomseg.types import IMAGENET_MEAN, IMAGENET_STD, Inference, Scaling
+
+Side = Annotated[int, Field(ge=32, le=4096)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Level = Annotated[float, Field(ge=0, le=255)]
+Spread = Annotated[float, Field(gt=0)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelSettings(_Section):
+class ModelSettings(Section):
     """The network and what it starts from."""
 
     architecture: str = "fpn_resnet_small"
@@ -31,7 +33,7 @@ class ModelSettings(_Section):
     """A known name (`glomseg models`) or a file; None starts from random numbers."""
 
 
-class ScalingSettings(_Section):
+class ScalingSettings(Section):
     """The working size; see `glomseg.types.Scaling`."""
 
     mpp: float | None = Field(default=2.0, gt=0)
@@ -50,32 +52,75 @@ class ScalingSettings(_Section):
         )
 
 
-class CropSettings(_Section):
+class ColorSettings(Section):
+    """What the colours that the network sees are brought to: (value - mean) / std."""
+
+    mean: tuple[Level, Level, Level] = IMAGENET_MEAN
+    std: tuple[Spread, Spread, Spread] = IMAGENET_STD
+
+
+class CropSettings(Section):
     """How training windows are cut from the tiles.
 
-    ``resize_then_crop`` is MMSegmentation's RandomResize, RandomCrop and RandomFlip; ``centered`` draws
-    a centre (on the foreground with probability `foreground_share`), a scale and a rotation, and cuts
+    ``resize_then_crop`` is MMSegmentation's RandomResize, RandomCrop, RandomRotate and RandomFlip; ``centered``
+    draws a centre (on the foreground with probability `foreground_share`), a scale and a rotation, and cuts
     the window in one interpolation.
     """
 
     method: Literal["centered", "resize_then_crop"] = "centered"
-    size_px: int = Field(default=256, ge=32, le=4096)
+    size_px: Side | tuple[Side, Side] = 256
+    """The side, or (height, width)."""
+    padded_px: tuple[Side, Side] | None = None
+    """(height, width) that windows are padded to where that is more, with ignored pixels of the mean colour."""
+    fit_px: tuple[Positive, Positive] | None = None
+    """Box that tiles are fitted into before they are enlarged; None takes that of the scaling."""
     scale_range: tuple[float, float] = (0.6, 1.6)
+    fit_choices_px: tuple[tuple[Positive, Positive], ...] | None = None
+    """Boxes of (long, short) limits, one drawn for each window, in place of a scale."""
     foreground_share: float = Field(default=0.5, ge=0, le=1)
     rotate: bool = True
-    flip: Literal["none", "horizontal", "both"] = "both"
+    turn_share: float = Field(default=0.0, ge=0, le=1)
+    turn_range_deg: tuple[float, float] = (-10.0, 10.0)
+    """A turned window has black, ignored corners."""
+    flip: Literal["none", "horizontal", "both"] | tuple[Share, Share, Share] = "both"
+    """By name, or the shares of windows that are mirrored left to right, upside down, and both at once."""
     cat_max_ratio: float = Field(default=1.0, gt=0, le=1)
+
+    @property
+    def window_px(self) -> tuple[int, int]:
+        """Height and width of a window as it is cut."""
+        return (self.size_px, self.size_px) if isinstance(self.size_px, int) else self.size_px
+
+    @property
+    def input_px(self) -> tuple[int, int]:
+        """Height and width of a window as the network sees it, padded."""
+        height, width = self.window_px
+        least = self.padded_px or (0, 0)
+        return max(height, least[0]), max(width, least[1])
 
     @model_validator(mode="after")
     def _ordered(self) -> "CropSettings":
         low, high = self.scale_range
         if not 0 < low <= high:
             raise ValueError(f"scale_range must be two positive numbers in order, not {self.scale_range}")
+        if not isinstance(self.flip, str) and sum(self.flip) > 1 + 1e-9:
+            raise ValueError(f"the shares of flip, {self.flip}, add up to more than 1")
         return self
 
 
-class AugmentSettings(_Section):
-    """How the colours of a window are changed; 0 switches a change off."""
+class AugmentSettings(Section):
+    """How the colours of a window are changed; 0, or a range from 1 to 1, switches a change off.
+
+    Brightness, contrast, saturation and hue are MMSegmentation's PhotoMetricDistortion: each is changed in half of
+    the windows.
+    """
+
+    brightness_delta: float = Field(default=0.0, ge=0, le=255)
+    """Largest number of grey levels that are added or taken away."""
+    contrast_range: tuple[Factor, Factor] = (1.0, 1.0)
+    saturation_range: tuple[Factor, Factor] = (1.0, 1.0)
+    hue_delta: int = Field(default=0, ge=0, le=90)
+    """Largest turn of the hue, in steps of two degrees."""
 
     stain: float = Field(default=0.0, ge=0, le=1)
     """Standard deviation of the log amount of each stain; the stain vectors turn by a fifth of it."""
@@ -89,13 +134,18 @@ class AugmentSettings(_Section):
     """Share of windows that lose their colour."""
 
 
-class LossSettings(_Section):
+class LossSettings(Section):
     """The parts of the loss and their weights."""
 
     cross_entropy: float = Field(default=1.0, ge=0)
     dice: float = Field(default=0.0, ge=0)
-    auxiliary: float = Field(default=0.4, ge=0)
-    class_weights: tuple[float, ...] | None = None
+    auxiliary: Factor | tuple[Factor, ...] = 0.4
+    """Of all auxiliary heads, or one number each."""
+    class_weights: tuple[Factor, ...] | None = None
+    sigmoid: bool = False
+    """Judge each class by itself by its sigmoid, in place of all by their softmax. A single logit always is."""
+    divide_by: Literal["pixels", "labelled", "weights"] = "pixels"
+    """Divide the sum of the cross-entropy by all pixels, by those that are not ignored, or by their class weights."""
 
     @model_validator(mode="after")
     def _some_loss(self) -> "LossSettings":
@@ -104,27 +154,26 @@ class LossSettings(_Section):
         return self
 
 
-class OptimizerSettings(_Section):
-    """The optimizer and its step size."""
+class InferenceSettings(Section):
+    """How the network is run where it is validated and used; see `glomseg.types.Inference`."""
 
-    name: Literal["sgd", "adamw"] = "adamw"
-    lr: float = Field(default=1e-3, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0)
-    clip_grad_norm: float | None = Field(default=None, gt=0)
+    window_px: tuple[Positive, Positive] | None = None
+    stride_px: tuple[Positive, Positive] | None = None
+    align_corners: bool = False
+    threshold: float | None = Field(default=None, ge=0, lt=1)
+
+    def inference(self) -> Inference:
+        """Return the same as a part of the model card."""
+        return Inference(**self.model_dump())
+
+    @model_validator(mode="after")
+    def _both(self) -> "InferenceSettings":
+        if (self.window_px is None) != (self.stride_px is None):
+            raise ValueError("window_px and stride_px belong together: give both or none")
+        return self
 
 
-class ScheduleSettings(_Section):
-    """Polynomial decay after a linear warm-up."""
-
-    power: float = Field(default=0.9, gt=0)
-    min_lr: float = Field(default=0.0, ge=0)
-    warmup_steps: int = Field(default=0, ge=0)
-    end_step: int | None = Field(default=None, ge=2)
-    """Where the decay ends; None is the last step. MMSegmentation's stock schedules say 80000."""
-
-
-class RunSettings(_Section):
+class RunSettings(Section):
     """Length, rhythm and seed of the run."""
 
     steps: int = Field(default=800, ge=1)
@@ -144,17 +193,19 @@ class RunSettings(_Section):
     channels_last: bool = True
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that decides a training run, apart from the data."""
 
     recipe: str = "default"
     model: ModelSettings = ModelSettings()
     scaling: ScalingSettings = ScalingSettings()
+    colors: ColorSettings = ColorSettings()
     crop: CropSettings = CropSettings()
     augment: AugmentSettings = AugmentSettings()
     loss: LossSettings = LossSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    inference: InferenceSettings = InferenceSettings()
     run: RunSettings = RunSettings()
 
 

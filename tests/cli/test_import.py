@@ -54,7 +54,9 @@ def test_explain_says_what_becomes_of_each_part_and_writes_nothing(files, glomse
     assert "backbone: ResNetV1c" in said
     assert "decode_head: FCNHead" in said
     assert "as large as fits into 64 x 48 pixels" in said
-    assert "not carried over: env_cfg" in said
+    assert "env_cfg" in said
+    assert "for MMEngine's own processes" in said
+    assert "not carried over" not in said
     assert sorted(folder.iterdir()) == before
 
 

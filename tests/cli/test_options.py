@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from glomseg.cli.options import DatasetOptions, open_with
+from glomseg.cli.options import DatasetOptions, TtaOptions, open_with, tta_with
 from glomseg.errors import InvalidInputError
 from glomseg.images import write_png
+from glomseg.types import TestTimeAugmentation
 
 
 @pytest.fixture
@@ -70,3 +71,19 @@ def test_masks_of_0_and_255_keep_the_default_classes(data):
     for path in (data / "masks").iterdir():
         write_png(path, np.array([[0, 255], [0, 0]], np.uint8))
     assert open_with(data, None).classes.names == ("background", "glomerulus")
+
+
+def test_flags_of_test_time_augmentation():
+    assert tta_with(None) is False
+    assert tta_with(TtaOptions(tta=True)) is True
+    assert tta_with(TtaOptions(tta_flips="horizontal, both")) == TestTimeAugmentation(
+        flips=("none", "horizontal", "both")
+    )
+    assert tta_with(TtaOptions(tta=True, tta_scales="0.5,1,1.25")) == TestTimeAugmentation(
+        scales=(0.5, 1.0, 1.25), flips=("none",)
+    )
+    assert tta_with(TtaOptions(tta_scales="2", tta_flips="none,vertical")).flips == ("none", "vertical")
+    with pytest.raises(InvalidInputError, match=r"--tta-scales '1;2' is not a list of numbers such as 0\.75"):
+        tta_with(TtaOptions(tta_scales="1;2"))
+    with pytest.raises(InvalidInputError, match="no flip 'up': there are none, horizontal, vertical, both"):
+        tta_with(TtaOptions(tta_flips="up"))

@@ -76,3 +76,15 @@ def test_errors_are_1_and_one_line(tiny_dataset, tiny_model, tmp_path, glomseg):
         assert (code, said) == (1, "")
         assert reason in complained
         assert complained.count("\n") == 1
+
+
+def test_test_time_augmentation_is_said(tiny_dataset, tiny_model, tmp_path, glomseg):
+    image = tiny_dataset / "images" / "SITE_S01_T01.png"
+    for words, views in [
+        (["--tta"], "4 views (scales 1 of the working size; flips none, horizontal, vertical, both)"),
+        (["--tta-scales", "0.5,1"], "2 views (scales 0.5, 1 of the working size; flips none)"),
+        (["--tta-flips", "vertical"], "2 views (scales 1 of the working size; flips none, vertical)"),
+    ]:
+        code, _, complained = glomseg("predict", tiny_model, image, "-o", tmp_path / "out", *words, *CPU)
+        assert code == 0
+        assert f"test-time augmentation: masks are of the mean probabilities of {views}" in complained

@@ -3,15 +3,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glomseg.data.crops import centered_crop, pad_to_square, random_flip, resize, resize_mask, resize_then_crop
+from glomseg.data.crops import (
+    centered_crop,
+    pad,
+    random_box,
+    random_flip,
+    resize,
+    resize_mask,
+    resize_then_crop,
+    turn,
+)
 
-HOMEWORK = {
-    "size_px": 256,
-    "fit_px": (320, 240),
-    "scale_range": (0.5, 2.0),
-    "cat_max_ratio": 0.75,
-    "flip": "horizontal",
-}
+WINDOW = (256, 256)
+
+
+def homework_window(image, mask, *, seed, window_px=WINDOW, scale_range=(0.5, 2.0), cat_max_ratio=0.75):
+    """A window as the homework's recipe cuts it, before it is flipped."""
+    rng = np.random.default_rng(seed)
+    box_px = random_box((320, 240), scale_range=scale_range, choices_px=None, rng=rng)
+    return resize_then_crop(image, mask, window_px=window_px, box_px=box_px, cat_max_ratio=cat_max_ratio, rng=rng)
 
 
 def labelled(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -30,8 +40,7 @@ def misaligned_share(image: np.ndarray, mask: np.ndarray) -> float:
 @given(seed=st.integers(0, 10**6), height=st.integers(40, 700), width=st.integers(40, 700))
 def test_homework_windows_stay_aligned_and_within_size(seed, height, width):
     image, mask = labelled(height, width)
-    rng = np.random.default_rng(seed)
-    window, labels = resize_then_crop(image, mask, rng=rng, **HOMEWORK)
+    window, labels = homework_window(image, mask, seed=seed)
     assert window.shape[:2] == labels.shape
     assert max(labels.shape) <= 256
     # cv2's nearest neighbour lies up to half a pixel off the bilinear image, along the object's outline
@@ -41,10 +50,7 @@ def test_homework_windows_stay_aligned_and_within_size(seed, height, width):
 
 def test_a_homework_tile_shrinks_to_between_120_and_480_pixels():
     image, mask = labelled(1024, 1024)
-    sizes = {
-        resize_then_crop(image, mask, rng=np.random.default_rng(seed), **{**HOMEWORK, "size_px": 1000})[1].shape[0]
-        for seed in range(60)
-    }
+    sizes = {homework_window(image, mask, seed=seed, window_px=(1000, 1000))[1].shape[0] for seed in range(60)}
     assert 119 <= min(sizes) < 160
     assert 440 < max(sizes) <= 480
 
@@ -53,14 +59,11 @@ def test_the_crop_rule_redraws_until_two_classes_share_the_window():
     mask = np.zeros((240, 240), np.uint8)
     mask[:60, :60] = 1
     image = np.zeros((240, 240, 3), np.uint8)
-    settings = {**HOMEWORK, "size_px": 80, "scale_range": (1.0, 1.0)}
+    settings = {"window_px": (80, 80), "scale_range": (1.0, 1.0)}
 
     def share_with_foreground(cat_max_ratio: float) -> float:
         windows = (
-            resize_then_crop(
-                image, mask, rng=np.random.default_rng(seed), **{**settings, "cat_max_ratio": cat_max_ratio}
-            )[1]
-            for seed in range(300)
+            homework_window(image, mask, seed=seed, cat_max_ratio=cat_max_ratio, **settings)[1] for seed in range(300)
         )
         return float(np.mean([0.25 < np.mean(labels) < 0.75 for labels in windows]))
 
@@ -69,7 +72,7 @@ def test_the_crop_rule_redraws_until_two_classes_share_the_window():
 
 def test_a_background_tile_burns_its_redraws_and_is_kept():
     image, mask = np.zeros((300, 300, 3), np.uint8), np.zeros((300, 300), np.uint8)
-    window, labels = resize_then_crop(image, mask, rng=np.random.default_rng(0), **HOMEWORK)
+    window, labels = homework_window(image, mask, seed=0)
     assert labels.size > 0
     assert not labels.any()
     assert window.shape[:2] == labels.shape
@@ -84,7 +87,7 @@ def test_a_background_tile_burns_its_redraws_and_is_kept():
 )
 def test_centered_windows_stay_aligned(seed, scale, angle, row, column):
     image, mask = labelled(200, 150)
-    window, labels = centered_crop(image, mask, center=(row, column), size_px=96, scale=scale, angle_rad=angle)
+    window, labels = centered_crop(image, mask, center=(row, column), window_px=(96, 96), scale=scale, angle_rad=angle)
     assert window.shape == (96, 96, 3)
     assert labels.shape == (96, 96)
     # only pixels on the outline may differ, where the image is interpolated and the mask is not
@@ -95,7 +98,7 @@ def test_centered_windows_stay_aligned(seed, scale, angle, row, column):
 def test_a_centered_window_without_change_is_the_tile():
     rng = np.random.default_rng(0)
     image, mask = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8), rng.integers(0, 3, (32, 32), dtype=np.uint8)
-    window, labels = centered_crop(image, mask, center=(15.5, 15.5), size_px=32, scale=1.0, angle_rad=0.0)
+    window, labels = centered_crop(image, mask, center=(15.5, 15.5), window_px=(32, 32), scale=1.0, angle_rad=0.0)
     assert np.array_equal(window, image)
     assert np.array_equal(labels, mask)
 
@@ -103,13 +106,13 @@ def test_a_centered_window_without_change_is_the_tile():
 def test_a_quarter_turn_is_exact():
     rng = np.random.default_rng(0)
     image, mask = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8), rng.integers(0, 3, (16, 16), dtype=np.uint8)
-    _, labels = centered_crop(image, mask, center=(7.5, 7.5), size_px=16, scale=1.0, angle_rad=np.pi / 2)
+    _, labels = centered_crop(image, mask, center=(7.5, 7.5), window_px=(16, 16), scale=1.0, angle_rad=np.pi / 2)
     assert np.array_equal(labels, np.rot90(mask))
 
 
 def test_beyond_the_border_the_tile_is_mirrored():
     image, mask = labelled(64, 64)
-    _, labels = centered_crop(image, mask, center=(0, 31.5), size_px=64, scale=1.0, angle_rad=0.0)
+    _, labels = centered_crop(image, mask, center=(0, 31.5), window_px=(64, 64), scale=1.0, angle_rad=0.0)
     assert set(np.unique(labels)) <= {0, 1}
     assert labels.any()
 
@@ -142,8 +145,53 @@ def test_flips_turn_image_and_mask_alike(flip, expected):
 
 def test_padding_is_the_mean_colour_and_ignored():
     image, mask = np.ones((2, 3, 3), np.float32), np.ones((2, 3), np.uint8)
-    padded, labels = pad_to_square(image, mask, size_px=4)
+    padded, labels = pad(image, mask, size_px=(4, 4))
     assert padded.shape == (4, 4, 3)
     assert labels.tolist() == [[1, 1, 1, 255], [1, 1, 1, 255], [255] * 4, [255] * 4]
     assert padded[:2, :3].min() == 1
     assert not padded[2:].any()
+
+
+def test_windows_need_not_be_square():
+    image, mask = labelled(300, 700)
+    window, labels = resize_then_crop(
+        image, mask, window_px=(100, 200), box_px=(700, 300), cat_max_ratio=1.0, rng=np.random.default_rng(0)
+    )
+    assert window.shape == (100, 200, 3)
+    assert labels.shape == (100, 200)
+    window, labels = centered_crop(image, mask, center=(149.5, 349.5), window_px=(300, 700), scale=1.0, angle_rad=0.0)
+    assert np.array_equal(labels, mask)
+    assert pad(window.astype(np.float32), labels, size_px=(320, 700))[1][300:].tolist() == [[255] * 700] * 20
+
+
+def test_the_box_is_one_of_the_choices_where_there_are_any():
+    choices = ((64, 32), (128, 48))
+    rng = np.random.default_rng(0)
+    boxes = [random_box((9, 9), scale_range=(1, 1), choices_px=choices, rng=rng) for _ in range(200)]
+    assert set(boxes) == set(choices)
+    assert 70 < boxes.count(choices[0]) < 130
+
+
+def test_a_turned_window_has_black_ignored_corners():
+    image, mask = np.full((40, 60, 3), 200, np.uint8), np.ones((40, 60), np.uint8)
+    turned, labels = turn(image, mask, angle_deg=10)
+    assert (labels[20, 30], labels[0, 0]) == (1, 255)
+    assert set(np.unique(labels)) == {1, 255}
+    assert turned[0, 0].max() == 0
+    around, labels = turn(*labelled(40, 60), angle_deg=180)
+    assert np.array_equal(labels, labelled(40, 60)[1][::-1, ::-1])
+    assert misaligned_share(around, labels) == 0
+
+
+def test_a_turn_is_clockwise():
+    mask = np.zeros((41, 41), np.uint8)
+    mask[20, 40] = 1  # at the right
+    assert np.argwhere(turn(np.zeros((41, 41, 3), np.uint8), mask, angle_deg=90)[1] == 1).tolist() == [[40, 20]]
+
+
+def test_shares_of_flips_are_kept():
+    mask = np.array([[1, 2], [3, 4]], np.uint8)
+    image, rng = mask[..., None].repeat(3, axis=2), np.random.default_rng(0)
+    corners = [int(random_flip(image, mask, flip=(0.2, 0.3, 0.1), rng=rng)[1][0, 0]) for _ in range(4000)]
+    shares = [corners.count(value) / 4000 for value in (2, 3, 4, 1)]  # left to right, upside down, both, none
+    assert shares == pytest.approx([0.2, 0.3, 0.1, 0.4], abs=0.03)

@@ -107,3 +107,12 @@ def test_tiles_are_stored_at_the_working_size(tiny_dataset):
     assert store[0][0].shape == (32, 32, 3)
     assert store[0][1].shape == (32, 32)
     assert store.n_bytes() == len(store) * 32 * 32 * 4
+
+
+def test_windows_of_any_shape_are_padded_and_normalised_as_asked(tiny_dataset):
+    stream = windows(tiny_dataset, recipe="homework", size_px=(32, 48), padded_px=(64, 40), turn_share=1.0)
+    stream.mean, stream.inverse_std = np.zeros(3, np.float32), np.ones(3, np.float32)
+    image, mask = stream[0]
+    assert image.shape == (3, 64, 48)
+    assert (mask[32:] == 255).all()
+    assert image.max() > 100

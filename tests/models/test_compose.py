@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from glomseg.errors import InvalidInputError
-from glomseg.models.build import build_model
+from glomseg.models.build import build_model, describe_architecture
+from glomseg.models.compose import BACKBONES, HEADS, NECKS
 from glomseg.models.model_files import load_model, save_model
 from glomseg.types import GLOMERULUS, ModelCard
 
@@ -35,6 +36,44 @@ def test_a_family_is_a_composition():
     composed.load_state_dict(family.state_dict())
     images = torch.randn(1, 3, 40, 48)
     assert torch.equal(composed.eval()(images).main, family.eval()(images).main)
+
+
+VIT = {"embed_dims": 64, "image_side_px": 32, "head_channels": 8, "auxiliary_channels": 8}
+HEADS_FIRST = ("decode_head", "auxiliary_head", "backbone")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "order"),
+    [
+        ("deeplabv3_r18", {"base_channels": 4, "stem_channels": 4}, ("backbone", "decode_head", "auxiliary_head")),
+        ("fcn_unet", {"base_channels": 4}, HEADS_FIRST),
+        ("pspnet_unet", {"base_channels": 4}, HEADS_FIRST),
+        ("deeplabv3_unet", {"base_channels": 4}, HEADS_FIRST),
+        ("upernet_vit_b16", VIT, ("backbone", "neck", "decode_head", "auxiliary_head")),
+        (
+            "composed",
+            {"backbone": BACKBONE, "decode_head": PSP, "auxiliary_head": FCN},
+            ("auxiliary_head", "backbone", "decode_head"),
+        ),
+    ],
+)
+def test_a_seed_goes_on_giving_the_same_weights(architecture, options, order):
+    torch.manual_seed(0)
+    network = build_model(architecture, n_classes=2, **options)
+    torch.manual_seed(0)
+    for place in order:
+        part = describe_architecture(architecture, options)[place]
+        chosen = {key: value for key, value in part.items() if key != "name"}
+        of_head = {"n_classes": 2} if place.endswith("head") else {}
+        drawn = (BACKBONES | NECKS | HEADS)[part["name"]](**chosen, **of_head).state_dict()
+        found = network.get_submodule(place).state_dict()
+        assert all(torch.equal(found[name], value) for name, value in drawn.items())
+
+
+def test_a_named_network_may_be_wider_than_a_description_from_elsewhere():
+    with torch.device("meta"):
+        network = build_model("fcn_r18", n_classes=2, base_channels=1100)
+    assert network.decode_head.convs[0].conv.in_channels == 8800
 
 
 def test_several_auxiliary_heads_are_numbered():

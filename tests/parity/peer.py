@@ -2,7 +2,7 @@
 
 ``peer.py make FOLDER [CASE ...]`` builds networks with random weights from the configs that MMSegmentation ships and
 writes checkpoints, images and float64 logits. ``peer.py check FOLDER`` loads what glomseg exported and writes
-the logits of that.
+the logits of that. ``peer.py tta FOLDER`` writes checkpoints, pictures, and what ``tools/test.py --tta`` makes of them.
 """
 
 import json
@@ -43,6 +43,17 @@ CASES = {
     "mask2former_swin_t": "mask2former/mask2former_swin-t_8xb2-90k_cityscapes-512x1024.py",
 }
 SIZE = (64, 96)
+
+TTA_CASES = {
+    "pspnet_r18": {},
+    "pspnet_r50_corners": {"mode": "slide", "crop_size": (64, 64), "stride": (43, 43)},
+    "segformer_b0": {},
+    "mask2former_r50": {},
+}
+"""The network, and the test mode in place of the config's where that takes only large images."""
+
+TTA_SIZE = (83, 138)
+"""Chosen so that ``Resize(scale_factor, keep_ratio=True)`` is a pixel off plain rounding at some of the scales."""
 
 
 class _Absent(types.ModuleType):
@@ -131,6 +142,40 @@ def check(folder: Path) -> None:
         np.savez(folder / "exported" / f"{path.stem}.npz", logits=logits_of(model, images))
 
 
+def tta(folder: Path) -> None:
+    import cv2
+    import mmseg
+    from mmengine.config import Config
+    from mmengine.dataset import Compose, pseudo_collate
+    from mmseg.registry import MODELS
+
+    configs = Path(mmseg.__file__).parent / ".mim" / "configs"
+    random = np.random.default_rng(0)
+    picture = cv2.resize(random.integers(0, 256, (9, 12, 3), dtype=np.uint8), TTA_SIZE[::-1])
+    cv2.imwrite(str(folder / "picture.png"), picture)
+    cv2.imwrite(str(folder / "truth.png"), np.zeros(TTA_SIZE, np.uint8))
+    for name, test_cfg in TTA_CASES.items():
+        config = Config.fromfile(configs / CASES[name], import_custom_modules=False)
+        config.model = plain(config.model.to_dict())
+        config.model.test_cfg.update(test_cfg)
+        module = MODELS.build(config.model)
+        randomize(module)
+        meta = {"cfg": config.pretty_text, "dataset_meta": {}}
+        torch.save({"meta": meta, "state_dict": module.state_dict()}, folder / f"{name}.pth")
+        model = MODELS.build({**config.tta_model, "module": module}).eval()
+        # The merged sample keeps the mask only, so the views that it is made of are kept on the way.
+        merge, views = model.merge_preds, []
+        model.merge_preds = lambda samples, merge=merge, views=views: views.extend(samples[0]) or merge(samples)
+        files = {"img_path": str(folder / "picture.png"), "seg_map_path": str(folder / "truth.png")}
+        data = Compose(config.tta_pipeline)({**files, "reduce_zero_label": False, "seg_fields": []})
+        with torch.no_grad():
+            (merged,) = model.test_step(pseudo_collate([data]))
+        mean = torch.stack([view.seg_logits.data.softmax(dim=0) for view in views]).mean(dim=0)
+        mask = merged.pred_sem_seg.data.squeeze().numpy()
+        np.savez(folder / f"{name}.npz", mask=mask, probabilities=mean.numpy(), n_views=len(views))
+        print(name, len(views), "views", flush=True)
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     sys.meta_path.append(_AbsentModules())
@@ -142,6 +187,8 @@ if __name__ == "__main__":
     Path(place).mkdir(parents=True, exist_ok=True)
     if action == "make":
         make(Path(place), chosen)
+    elif action == "tta":
+        tta(Path(place))
     else:
         check(Path(place))
     print(json.dumps({"done": action}))

@@ -5,7 +5,14 @@ import torch
 import torch.nn.functional as F
 
 from glomseg.config import LossSettings
-from glomseg.training.losses import DICE_SMOOTHING_SHARE, TrainingLoss, cross_entropy, dice_loss
+from glomseg.errors import InvalidInputError
+from glomseg.training.losses import (
+    DICE_SMOOTHING_SHARE,
+    TrainingLoss,
+    binary_cross_entropy,
+    cross_entropy,
+    dice_loss,
+)
 
 
 def logits_for(probability: float, shape: tuple[int, int, int]) -> torch.Tensor:
@@ -93,3 +100,65 @@ def test_splitting_a_batch_and_averaging_gives_the_loss_of_the_batch():
     loss = TrainingLoss(LossSettings(dice=1.0))
     halves = (loss(logits[:2], [], mask[:2]) + loss(logits[2:], [], mask[2:])) / 2
     assert loss(logits, [], mask).item() == pytest.approx(halves.item(), rel=1e-6)
+
+
+def test_the_divisor_of_the_cross_entropy():
+    logits, mask = logits_for(0.5, (1, 1, 4)), torch.tensor([[[0, 1, 1, 255]]])
+    weights = torch.tensor([1.0, 3.0], dtype=torch.float64)
+    total = 7 * math.log(2)  # 1 + 3 + 3
+    for divide_by, divisor in {"pixels": 4, "labelled": 3, "weights": 7}.items():
+        loss = cross_entropy(logits, mask, class_weights=weights, divide_by=divide_by)
+        assert loss.item() == pytest.approx(total / divisor), divide_by
+    assert cross_entropy(logits, mask, divide_by="weights").item() == pytest.approx(math.log(2))
+
+
+def test_dividing_by_weights_is_torchs_mean():
+    torch.manual_seed(4)
+    logits, mask = torch.randn(2, 3, 5, 5), torch.randint(0, 3, (2, 5, 5))
+    mask[0, :2] = 255
+    weights = torch.tensor([0.5, 2.0, 4.0])
+    expected = F.cross_entropy(logits, mask, weight=weights, ignore_index=255)
+    assert torch.allclose(cross_entropy(logits, mask, class_weights=weights, divide_by="weights"), expected)
+
+
+def test_a_single_logit_is_judged_by_its_sigmoid():
+    logits = torch.tensor([[[[0.0, 2.0, -1.0, 9.0]]]], dtype=torch.float64)
+    mask = torch.tensor([[[1, 0, 1, 255]]])
+    costs = [math.log(2), math.log(1 + math.exp(2)), math.log(1 + math.exp(1))]
+    assert binary_cross_entropy(logits, mask).item() == pytest.approx(sum(costs) / 4)
+    assert binary_cross_entropy(logits, mask, divide_by="labelled").item() == pytest.approx(sum(costs) / 3)
+    weighed = binary_cross_entropy(logits, mask, class_weights=torch.tensor([1.0, 5.0]))
+    assert weighed.item() == pytest.approx((5 * costs[0] + costs[1] + 5 * costs[2]) / 4)
+    loss = TrainingLoss(LossSettings(cross_entropy=2.0))(logits.float(), [], mask)
+    assert loss.item() == pytest.approx(2 * sum(costs) / 4, rel=1e-6)
+
+
+def test_with_sigmoid_every_class_is_judged_by_itself():
+    torch.manual_seed(5)
+    logits, mask = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))
+    truth = torch.stack([mask == index for index in range(3)], dim=1).float()
+    expected = F.binary_cross_entropy_with_logits(logits, truth)
+    assert torch.allclose(TrainingLoss(LossSettings(sigmoid=True))(logits, [], mask), expected)
+
+
+def test_the_dice_of_a_single_logit_is_that_of_two():
+    torch.manual_seed(6)
+    single, mask = torch.randn(2, 1, 6, 6), torch.randint(0, 2, (2, 6, 6))
+    assert torch.allclose(dice_loss(single, mask), dice_loss(torch.cat([0 * single, single], dim=1), mask))
+
+
+def test_auxiliary_heads_may_weigh_each_its_own():
+    torch.manual_seed(7)
+    main, mask = torch.randn(1, 2, 4, 4), torch.randint(0, 2, (1, 4, 4))
+    loss = TrainingLoss(LossSettings(auxiliary=(0.5, 0.25)))
+    expected = cross_entropy(main, mask) + 0.5 * cross_entropy(-main, mask) + 0.25 * cross_entropy(2 * main, mask)
+    assert torch.allclose(loss(main, [-main, 2 * main], mask), expected)
+    with pytest.raises(InvalidInputError, match="2 weights for 1 auxiliary heads"):
+        loss(main, [main], mask)
+
+
+def test_logits_may_be_enlarged_with_corners_on_corners():
+    mask = torch.tensor([[[0, 0, 1]]])
+    logits = torch.tensor([[[[0.0, 4.0]], [[0.0, 0.0]]]])
+    expected = cross_entropy(torch.tensor([[[[0.0, 2.0, 4.0]], [[0.0, 0.0, 0.0]]]]), mask)
+    assert torch.allclose(TrainingLoss(LossSettings(), align_corners=True)(logits, [], mask), expected)

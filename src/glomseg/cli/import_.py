@@ -49,7 +49,7 @@ def import_(
 
 
 def _explain(config: Path) -> None:
-    from glomseg.steps.import_model import explain_config
+    from glomseg.steps.explain_config import explain_config
 
     explanation = explain_config(config)
     show_table(config.name, ["in the config", "in glomseg"], explanation.rows, n_left=2)
@@ -57,3 +57,5 @@ def _explain(config: Path) -> None:
         say(f"not carried over: {', '.join(explanation.not_carried)}")
     for note in explanation.notes:
         say_warning(note)
+    if explanation.refusal:
+        say_warning(f"it can be imported, but not trained from: {explanation.refusal}")

@@ -60,29 +60,33 @@ PURPOSES = {
 }
 
 
-def models(*, size: int = 1024, json: bool = False) -> None:
+def models(*, size: int | None = None, json: bool = False) -> None:
     """List the models and the known weights.
 
     Parameters
     ----------
     size
-        Side in pixels of the square image to count the work on, as the network sees it.
+        Also count the parameters of each model, and its work on a square image of this many pixels a side, as the
+        network sees it; takes about half a minute.
     json
         Print the lists as JSON.
     """
     from glomseg.models.known_weights import KNOWN_WEIGHTS, cache_folder
 
-    architectures = _profile_architectures(size)
+    architectures = _architectures(size)
     weights = [_describe(item) for item in KNOWN_WEIGHTS.values()]
     if json:
         say_json({"size_px": size, "architectures": architectures, "weights": weights, "cache": str(cache_folder())})
         return
-    show_table(
-        f"architectures, on an image of {size} x {size} working pixels",
-        ["name", "parameters", "GMACs"],
-        [[item["name"], f"{item['n_parameters']:,}", f"{item['n_macs'] / 1e9:,.1f}"] for item in architectures],
-    )
+    if size is not None:
+        show_table(
+            f"architectures, on an image of {size} x {size} working pixels",
+            ["name", "parameters", "GMACs"],
+            [[item["name"], f"{item['n_parameters']:,}", f"{item['n_macs'] / 1e9:,.1f}"] for item in architectures],
+        )
     say(*(f"{item['name']}: {item['purpose']}" for item in architectures), "")
+    if size is None:
+        say("their parameters and work on an image of 1024 x 1024 pixels: glomseg models --size 1024", "")
     show_table(
         "known weights",
         ["name", "for", "MB", "licence", "cached"],
@@ -105,26 +109,25 @@ def models(*, size: int = 1024, json: bool = False) -> None:
     say(f"cache folder: {cache_folder()}")
 
 
-def _profile_architectures(size_px: int) -> list[dict[str, Any]]:
+def _architectures(size_px: int | None) -> list[dict[str, Any]]:
+    """Return what is known of each architecture; its figures, which need torch and time, only for a size."""
+    rows: list[dict[str, Any]] = [
+        {"name": name, "purpose": purpose, "n_parameters": None, "n_macs": None} for name, purpose in PURPOSES.items()
+    ]
+    if size_px is None:
+        return rows
     import torch
 
-    from glomseg.models.build import ARCHITECTURES, build_model
+    from glomseg.models.build import build_model
     from glomseg.models.profile import count_macs, count_parameters
 
-    rows = []
     with progress_bar("following networks", unit="network") as bar:
-        for name in ARCHITECTURES:
+        for done, row in enumerate(rows, start=1):
             with torch.device("meta"):  # shapes without memory
-                network = build_model(name, n_classes=2)
-            rows.append(
-                {
-                    "name": name,
-                    "purpose": PURPOSES[name],
-                    "n_parameters": count_parameters(network),
-                    "n_macs": count_macs(network, height=size_px, width=size_px),
-                }
-            )
-            bar(len(rows), len(ARCHITECTURES))
+                network = build_model(row["name"], n_classes=2)
+            row["n_parameters"] = count_parameters(network)
+            row["n_macs"] = count_macs(network, height=size_px, width=size_px)
+            bar(done, len(rows))
     return rows
 
 

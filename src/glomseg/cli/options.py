@@ -10,7 +10,7 @@ from glomseg.cli.console import progress_bar, say_warning
 from glomseg.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from glomseg.types import Dataset
+    from glomseg.types import Dataset, TestTimeAugmentation
 
 
 @Parameter(name="*")
@@ -56,6 +56,42 @@ class DatasetOptions:
     ] = None
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class TtaOptions:
+    """Which views of an image are predicted."""
+
+    tta: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Test-time augmentation: the mean of the probabilities of several views of an image. They are those "
+            "that belong to the model, else the image in all four flips.",
+        ),
+    ] = False
+    tta_scales: Annotated[
+        str | None, Parameter(help="The same, with views at these multiples of the working size: 0.75,1,1.25.")
+    ] = None
+    tta_flips: Annotated[
+        str | None,
+        Parameter(help="The same, with views flipped like this: horizontal,vertical,both; beside the image as it is."),
+    ] = None
+
+
+def tta_with(options: TtaOptions | None) -> "TestTimeAugmentation | bool":
+    """Return the test-time augmentation that the flags say, as `glomseg.load_predictor` takes it."""
+    from glomseg.types import TestTimeAugmentation
+
+    options = options or TtaOptions()
+    if options.tta_scales is None and options.tta_flips is None:
+        return options.tta
+    flips = [] if options.tta_flips is None else [name.strip() for name in options.tta_flips.split(",")]
+    return TestTimeAugmentation(
+        scales=(1.0,) if options.tta_scales is None else _numbers(options.tta_scales),
+        flips=("none", *(name for name in flips if name != "none")),
+    )
+
+
 def open_with(data: Path, options: DatasetOptions | None, *, need_masks: bool = True) -> "Dataset":
     """Open a data set the way the flags say; where these name no classes, the masks may (see `infer_classes`)."""
     from glomseg.data.dataset import infer_classes, open_dataset
@@ -68,8 +104,8 @@ def open_with(data: Path, options: DatasetOptions | None, *, need_masks: bool = 
             raise InvalidInputError(f"{flag} is for whole slides, which are known by --annotations: give these too")
     dataset = open_dataset(
         data,
-        classes=None if options.classes is None else _names(options.classes),
-        mask_values=None if options.mask_values is None else _whole_numbers(options.mask_values),
+        classes=None if options.classes is None else class_names(options.classes),
+        mask_values=None if options.mask_values is None else whole_numbers(options.mask_values),
         mpp=options.mpp,
         group_pattern=options.group_pattern,
         group_column=options.group_column,
@@ -95,7 +131,7 @@ def _open_slides_with(slides: Path, options: DatasetOptions, *, need_masks: bool
         return open_slides(
             slides,
             annotations=options.annotations,
-            classes=None if options.classes is None else _names(options.classes),
+            classes=None if options.classes is None else class_names(options.classes),
             mpp=DEFAULT_MPP if options.mpp is None else options.mpp,
             tile_px=DEFAULT_TILE_PX if options.size is None else options.size,
             slide_mpp=options.slide_mpp,
@@ -123,15 +159,24 @@ def _pairs(text: str) -> dict[str, str]:
     return {name.strip(): target.strip() for name, target in pairs}
 
 
-def _names(text: str) -> list[str]:
+def class_names(text: str) -> list[str]:
+    """Return the names that --classes lists."""
     names = [name.strip() for name in text.split(",")]
     if not all(names):
         raise InvalidInputError(f"--classes {text!r} has an empty name; write them as background,glomerulus")
     return names
 
 
-def _whole_numbers(text: str) -> list[int]:
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(item) for item in text.split(","))
+    except ValueError as error:
+        raise InvalidInputError(f"--tta-scales {text!r} is not a list of numbers such as 0.75,1,1.25") from error
+
+
+def whole_numbers(text: str, *, flag: str = "--mask-values", example: str = "0,255") -> list[int]:
+    """Return the whole numbers that a flag lists."""
     try:
         return [int(item) for item in text.split(",")]
     except ValueError as error:
-        raise InvalidInputError(f"--mask-values {text!r} is not a list of whole numbers such as 0,255") from error
+        raise InvalidInputError(f"{flag} {text!r} is not a list of whole numbers such as {example}") from error

@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from glomseg.cli.console import progress_bar, say, say_warning, show_table
+from glomseg.cli.options import TtaOptions, tta_with
 from glomseg.data.findings import counted
 
 
@@ -20,6 +21,7 @@ def predict(
     min_area: int = 0,
     device: str = "auto",
     precision: str = "auto",
+    tta: TtaOptions | None = None,
 ) -> int:
     """Find glomeruli in images: masks, overlays and a table of every object.
 
@@ -47,6 +49,8 @@ def predict(
         auto, cpu, cuda, cuda:1 or mps.
     precision
         auto, 32-true, bf16-mixed or 16-mixed.
+    tta
+        Which views of an image are predicted.
     """
     from glomseg.steps.predict import predict_images
 
@@ -61,6 +65,7 @@ def predict(
         min_area_px=min_area,
         device=device,
         precision=precision,
+        tta=tta_with(tta),
         progress=progress_bar,
     )
     unit = "px" if mpp is None else "um2"

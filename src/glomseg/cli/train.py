@@ -73,17 +73,18 @@ def train(
             raise InvalidInputError("--config stands for recipe, split and how the data are read; leave these out")
     elif sum(item is not None for item in (data, resume, like)) != 1:
         raise InvalidInputError("give one of: a data folder to train on, --resume RUN, or --like RUN")
-    _check_unused(
-        "--resume" if resume is not None else "--like" if like is not None else "",
-        {
-            "--recipe": recipe is not None,
-            "--set": bool(set_),
-            "--split": split is not None,
-            "--weights": weights is not None,
-            "--out": resume is not None and out is not None,
-            "--mpp, --classes and other options of the data set": options is not None,
-        },
-    )
+    if resume is not None or like is not None:
+        _check_unused(
+            "--like" if resume is None else "--resume",
+            {
+                "--recipe": recipe is not None,
+                "--set": bool(set_),
+                "--split": split is not None,
+                "--weights": weights is not None,
+                "--out": resume is not None and out is not None,
+                "--mpp, --classes and other options of the data set": options is not None,
+            },
+        )
     hardware = Hardware(device=device, devices=devices, nodes=nodes, precision=precision)
     overrides = [*(set_ or []), *([] if weights is None else [f"model.weights={_toml_text(weights)}"])]
     if config is not None:
@@ -109,7 +110,7 @@ def train(
 def _check_unused(mode: str, given: dict[str, bool]) -> None:
     """Raise if options were given that a run which goes on or is repeated would not heed."""
     unused = [name for name, is_given in given.items() if is_given]
-    if mode and unused:
+    if unused:
         raise InvalidInputError(
             f"{mode} takes settings, data and split from the run folder, so {', '.join(unused)} would do nothing; "
             "leave it out, or start a new run"

@@ -16,11 +16,15 @@ Image = NDArray[np.uint8]
 _HAEMATOXYLIN = (0.650, 0.704, 0.286)
 _PAS = (0.175, 0.972, 0.155)
 
+_N_HUES = 180
+"""Of OpenCV's bytes: a step is two degrees."""
+
 _OPTICAL_DENSITY = -np.log((np.arange(256, dtype=np.float32) + 1) / 256)
 
 
 def augment_colors(image: Image, settings: AugmentSettings, *, rng: np.random.Generator) -> Image:
     """Return the window (H, W, 3) uint8 in another slide's colours, light and sharpness."""
+    image = distort(image, settings, rng=rng)
     if settings.stain > 0:
         image = jitter_stain(image, strength=settings.stain, rng=rng)
     if settings.gamma > 0:
@@ -34,6 +38,50 @@ def augment_colors(image: Image, settings: AugmentSettings, *, rng: np.random.Ge
     if settings.noise > 0:
         image = add_noise(image, sigma=rng.uniform(0, settings.noise), rng=rng)
     return image
+
+
+def distort(image: Image, settings: AugmentSettings, *, rng: np.random.Generator) -> Image:
+    """Return the image with its brightness, contrast, saturation and hue changed, each in half of the cases.
+
+    Contrast comes second or last. Grey levels that fall out of 0 to 255 are cut off, fractions are dropped.
+
+    Conventions
+    -----------
+    This is MMSegmentation's PhotoMetricDistortion, draw for draw; as there, the hue turns by `hue_delta` to the one
+    side and one step less to the other. A change that is switched off leaves the image as it is, bit for bit.
+    """
+    contrast = settings.contrast_range != (1.0, 1.0)
+    saturation = settings.saturation_range != (1.0, 1.0)
+    if not (settings.brightness_delta or contrast or saturation or settings.hue_delta):
+        return image
+    if settings.brightness_delta and rng.integers(2):
+        image = _levels(image, added=rng.uniform(-settings.brightness_delta, settings.brightness_delta))
+    contrast_first = rng.integers(2) == 1
+    if contrast and contrast_first and rng.integers(2):
+        image = _levels(image, factor=rng.uniform(*settings.contrast_range))
+    if saturation and rng.integers(2):
+        hsv = _hsv(image)
+        hsv[..., 1] = _levels(hsv[..., 1], factor=rng.uniform(*settings.saturation_range))
+        image = _rgb(hsv)
+    if settings.hue_delta and rng.integers(2):
+        hsv = _hsv(image)
+        hsv[..., 0] = (hsv[..., 0].astype(int) + rng.integers(-settings.hue_delta, settings.hue_delta)) % _N_HUES
+        image = _rgb(hsv)
+    if contrast and not contrast_first and rng.integers(2):
+        image = _levels(image, factor=rng.uniform(*settings.contrast_range))
+    return image
+
+
+def _levels(values: Image, *, factor: float = 1.0, added: float = 0.0) -> Image:
+    return np.asarray(np.clip(values.astype(np.float32) * factor + added, 0, 255), dtype=np.uint8)
+
+
+def _hsv(image: Image) -> Image:
+    return np.array(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), dtype=np.uint8)
+
+
+def _rgb(hsv: Image) -> Image:
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), dtype=np.uint8)
 
 
 def jitter_stain(image: Image, *, strength: float, rng: np.random.Generator) -> Image:

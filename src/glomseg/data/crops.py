@@ -1,5 +1,7 @@
 """Cutting training windows from tiles: pure functions of an image, a mask and a random generator."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -42,57 +44,113 @@ def resize_then_crop(
     image: Image,
     mask: Mask,
     *,
-    size_px: int,
-    fit_px: tuple[int, int],
-    scale_range: tuple[float, float],
+    window_px: tuple[int, int],
+    box_px: tuple[int, int],
     cat_max_ratio: float,
-    flip: str,
     rng: np.random.Generator,
 ) -> tuple[Image, Mask]:
-    """Return a window the way MMSegmentation's RandomResize, RandomCrop and RandomFlip cut it.
+    """Return a window the way MMSegmentation's Resize and RandomCrop cut it.
 
-    The tile is resized, ratio kept, into `fit_px` times a random factor; a window of at most `size_px`
-    is redrawn up to ten times until more than one class is in it and no class covers `cat_max_ratio` of
-    it; the last draw is used as it is. Smaller tiles give smaller windows: padding comes later.
+    The tile is resized, ratio kept, into `box_px`; a window of at most `window_px` is redrawn up to ten times
+    until more than one class is in it and no class covers `cat_max_ratio` of it; the last draw is used as it
+    is. Smaller tiles give smaller windows: padding comes later.
+
+    Parameters
+    ----------
+    image, mask
+        (H, W, 3) and (H, W) uint8.
+    window_px
+        Height and width.
+    box_px
+        Limits of the two sides of the tile, from `random_box`.
+    cat_max_ratio
+        1 never redraws.
+    rng
+        Source of the random numbers.
 
     Returns
     -------
     image
-        (h, w, 3) uint8 with h, w <= `size_px`.
+        (h, w, 3) uint8 with h and w at most those of `window_px`.
     mask
         (h, w) uint8.
     """
-    factor = rng.uniform(*scale_range)
-    long, short = int(max(fit_px) * factor), int(min(fit_px) * factor)
+    long, short = max(box_px), min(box_px)
     height, width = image.shape[:2]
     ratio = min(long / max(height, width), short / min(height, width))
     height, width = max(1, int(height * ratio + 0.5)), max(1, int(width * ratio + 0.5))
     image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
     mask = resize_mask(mask, height=height, width=width, exact=False)
 
-    window = _draw_window(height, width, size_px, rng)
+    window = _draw_window(height, width, window_px, rng)
     if cat_max_ratio < 1:
         for _ in range(_MAX_DRAWS):
             counts = np.bincount(mask[window].ravel(), minlength=256)
             counts[IGNORE_INDEX] = 0
             if np.count_nonzero(counts) > 1 and counts.max() / counts.sum() < cat_max_ratio:
                 break
-            window = _draw_window(height, width, size_px, rng)
-    image, mask = image[window], mask[window]
-    return random_flip(image, mask, flip=flip, rng=rng)
+            window = _draw_window(height, width, window_px, rng)
+    return image[window], mask[window]
 
 
-def _draw_window(height: int, width: int, size_px: int, rng: np.random.Generator) -> tuple[slice, slice]:
-    top = int(rng.integers(0, max(height - size_px, 0) + 1))
-    left = int(rng.integers(0, max(width - size_px, 0) + 1))
-    return slice(top, top + size_px), slice(left, left + size_px)
+def random_box(
+    fit_px: tuple[int, int],
+    *,
+    scale_range: tuple[float, float],
+    choices_px: Sequence[tuple[int, int]] | None,
+    rng: np.random.Generator,
+) -> tuple[int, int]:
+    """Return the box that a tile is to fit into: `fit_px` times a random factor, or one of `choices_px`."""
+    if choices_px is not None:
+        return choices_px[int(rng.integers(len(choices_px)))]
+    factor = rng.uniform(*scale_range)
+    return int(fit_px[0] * factor), int(fit_px[1] * factor)
 
 
-def random_flip(image: Image, mask: Mask, *, flip: str, rng: np.random.Generator) -> tuple[Image, Mask]:
-    """Mirror image and mask alike, each allowed direction with probability one half."""
-    if flip in ("horizontal", "both") and rng.random() < 0.5:
+def _draw_window(height: int, width: int, window_px: tuple[int, int], rng: np.random.Generator) -> tuple[slice, slice]:
+    top = int(rng.integers(0, max(height - window_px[0], 0) + 1))
+    left = int(rng.integers(0, max(width - window_px[1], 0) + 1))
+    return slice(top, top + window_px[0]), slice(left, left + window_px[1])
+
+
+def turn(image: Image, mask: Mask, *, angle_deg: float) -> tuple[Image, Mask]:
+    """Return image and mask turned clockwise about their centre; what comes from outside is black and ignored.
+
+    Conventions
+    -----------
+    This is MMSegmentation's RandomRotate with its own paddings: bilinear, nearest for the mask, of the same size.
+    """
+    height, width = mask.shape
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -angle_deg, 1.0)
+    image = np.asarray(cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR), dtype=np.uint8)
+    labels = cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_NEAREST, borderValue=IGNORE_INDEX)
+    return image, np.asarray(labels, dtype=np.uint8)
+
+
+def random_flip(
+    image: Image, mask: Mask, *, flip: str | tuple[float, float, float], rng: np.random.Generator
+) -> tuple[Image, Mask]:
+    """Mirror image and mask alike.
+
+    Parameters
+    ----------
+    image, mask
+        (H, W, 3) and (H, W) uint8.
+    flip
+        "none"; "horizontal" or "both", each direction with probability one half; or the probabilities of a mirror
+        left to right, upside down, and both at once.
+    rng
+        Source of the random numbers.
+    """
+    if not isinstance(flip, str):
+        drawn = int(np.searchsorted(np.cumsum(flip), rng.random(), side="right"))  # 3: as it is
+        across, down = drawn in (0, 2), drawn in (1, 2)
+    else:
+        across = flip in ("horizontal", "both") and rng.random() < 0.5
+        down = flip == "both" and rng.random() < 0.5
+    if across:
         image, mask = image[:, ::-1], mask[:, ::-1]
-    if flip == "both" and rng.random() < 0.5:
+    if down:
         image, mask = image[::-1], mask[::-1]
     return image, mask
 
@@ -102,7 +160,7 @@ def centered_crop(
     mask: Mask,
     *,
     center: tuple[float, float],
-    size_px: int,
+    window_px: tuple[int, int],
     scale: float,
     angle_rad: float,
 ) -> tuple[Image, Mask]:
@@ -117,8 +175,8 @@ def centered_crop(
         (H, W, 3) and (H, W) uint8.
     center
         (row, column) of the window's centre in tile pixels.
-    size_px
-        Side of the window.
+    window_px
+        Height and width of the window.
     scale
         Window pixels per tile pixel.
     angle_rad
@@ -127,33 +185,32 @@ def centered_crop(
     Returns
     -------
     image, mask
-        (size_px, size_px, 3) and (size_px, size_px) uint8.
+        (h, w, 3) and (h, w) uint8, with the height and width of `window_px`.
     """
     cosine, sine = np.cos(angle_rad) / scale, np.sin(angle_rad) / scale
     row, column = center
-    middle = (size_px - 1) / 2
+    middle_row, middle_column = (window_px[0] - 1) / 2, (window_px[1] - 1) / 2
     # Maps window coordinates (x, y) to tile coordinates, as WARP_INVERSE_MAP wants it.
     matrix = np.array(
         [
-            [cosine, -sine, column - cosine * middle + sine * middle],
-            [sine, cosine, row - sine * middle - cosine * middle],
+            [cosine, -sine, column - cosine * middle_column + sine * middle_row],
+            [sine, cosine, row - sine * middle_column - cosine * middle_row],
         ]
     )
     border = cv2.BORDER_REFLECT_101 if min(image.shape[:2]) > 1 else cv2.BORDER_REPLICATE
     if scale < 1:  # antialias before shrinking: the standard deviation of a box of 1/scale pixels
         sigma = 0.5 * np.sqrt(1 / scale**2 - 1)
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), dtype=np.uint8) if sigma > 0.3 else image
-    size = (size_px, size_px)
+    size = window_px[::-1]
     window = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=border)
     labels = cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderMode=border)
     return np.asarray(window, dtype=np.uint8), np.asarray(labels, dtype=np.uint8)
 
 
-def pad_to_square(image: NDArray[np.float32], mask: Mask, *, size_px: int) -> tuple[NDArray[np.float32], Mask]:
+def pad(image: NDArray[np.float32], mask: Mask, *, size_px: tuple[int, int]) -> tuple[NDArray[np.float32], Mask]:
     """Pad a normalised window (h, w, 3) at the right and the bottom: 0, the mean colour, and 255, ignored."""
-    height, width = mask.shape
-    if (height, width) == (size_px, size_px):
+    bottom, right = size_px[0] - mask.shape[0], size_px[1] - mask.shape[1]
+    if (bottom, right) == (0, 0):
         return image, mask
-    bottom, right = size_px - height, size_px - width
     image = np.pad(image, ((0, bottom), (0, right), (0, 0)))
     return image, np.pad(mask, ((0, bottom), (0, right)), constant_values=IGNORE_INDEX)

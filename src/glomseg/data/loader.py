@@ -17,14 +17,14 @@ from torch.utils.data import Dataset as TorchDataset
 
 from glomseg.config import AugmentSettings, CropSettings
 from glomseg.data.augment import augment_colors
-from glomseg.data.crops import centered_crop, pad_to_square, random_flip, resize_then_crop
+from glomseg.data.crops import centered_crop, pad, random_box, random_flip, resize_then_crop, turn
 from glomseg.data.store import TileStore
 
 Window = tuple[torch.Tensor, torch.Tensor]
 
 
 class WindowDataset(TorchDataset[Window]):
-    """Training windows by number: (3, S, S) float32 normalised RGB, (S, S) int64 mask, 255 ignored.
+    """Training windows by number: (3, H, W) float32 normalised RGB, (H, W) int64 mask, 255 ignored.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class WindowDataset(TorchDataset[Window]):
         else:
             image, mask = self._centered(number, rng)
         image = augment_colors(image, self.augment, rng=rng)
-        normalised, mask = pad_to_square(self._normalise(image), mask, size_px=self.crop.size_px)
+        normalised, mask = pad(self._normalise(image), mask, size_px=self.crop.input_px)
         pixels = torch.from_numpy(np.ascontiguousarray(normalised.transpose(2, 0, 1)))
         return pixels, torch.from_numpy(mask.astype(np.int64))
 
@@ -81,17 +81,19 @@ class WindowDataset(TorchDataset[Window]):
 
     def _resize_then_crop(self, number: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         image, mask = self.store[self._tile_of(number)]
-        height, width = mask.shape
-        return resize_then_crop(
-            image,
-            mask,
-            size_px=self.crop.size_px,
-            fit_px=self.fit_px or (max(height, width), min(height, width)),
-            scale_range=self.crop.scale_range,
-            cat_max_ratio=self.crop.cat_max_ratio,
-            flip=self.crop.flip,
+        crop = self.crop
+        box_px = random_box(
+            crop.fit_px or self.fit_px or (mask.shape[0], mask.shape[1]),
+            scale_range=crop.scale_range,
+            choices_px=crop.fit_choices_px,
             rng=rng,
         )
+        image, mask = resize_then_crop(
+            image, mask, window_px=crop.window_px, box_px=box_px, cat_max_ratio=crop.cat_max_ratio, rng=rng
+        )
+        if crop.turn_share > 0 and rng.random() < crop.turn_share:
+            image, mask = turn(image, mask, angle_deg=rng.uniform(*crop.turn_range_deg))
+        return random_flip(image, mask, flip=crop.flip, rng=rng)
 
     def _centered(self, number: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         on_foreground = self.foreground.size > 0 and rng.random() < self.crop.foreground_share
@@ -104,11 +106,11 @@ class WindowDataset(TorchDataset[Window]):
             places = np.flatnonzero((mask > 0) & (mask != 255))
             if places.size:
                 row, column = divmod(int(rng.choice(places)), mask.shape[1])
-                jitter = rng.uniform(-0.25, 0.25, 2) * self.crop.size_px / scale
+                jitter = rng.uniform(-0.25, 0.25, 2) * self.crop.window_px / scale
                 center = (row + jitter[0], column + jitter[1])
         angle_rad = rng.uniform(0, 2 * np.pi) if self.crop.rotate else 0.0
         image, mask = centered_crop(
-            image, mask, center=center, size_px=self.crop.size_px, scale=scale, angle_rad=angle_rad
+            image, mask, center=center, window_px=self.crop.window_px, scale=scale, angle_rad=angle_rad
         )
         return random_flip(image, mask, flip=self.crop.flip, rng=rng)
 
@@ -132,7 +134,7 @@ def window_numbers(
 
 
 def make_loader(windows: WindowDataset, batches: list[list[int]], *, workers: int) -> DataLoader[Window]:
-    """Return batches of images (B, 3, S, S) float32 and masks (B, S, S) int64 in the order given."""
+    """Return batches of images (B, 3, H, W) float32 and masks (B, H, W) int64 in the order given."""
     return DataLoader(
         windows,
         batch_sampler=batches,

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import shapely
 
 from glomseg.data.groups import groups_by_pattern
@@ -184,7 +183,7 @@ def _tiles_of(
         annotations = () if annotations_path is None else annotations_of(annotations_path)
         drawn = _meeting([item.outline for item in annotations if not item.outline.is_empty])
         regions = [item.outline for item in annotations if item.is_region]
-        is_wanted = _meeting(regions) if regions else _holding(find_tissue(slide))
+        is_wanted = _meeting(regions) if regions else _has_enough(find_tissue(slide))
         side = tile_px * mpp / slide.mpp
         width, height = slide.size_px
         for row in range(math.ceil(height / side)):
@@ -213,14 +212,6 @@ def _meeting(outlines: Sequence[shapely.Geometry]) -> Callable[[Region], bool]:
     return meets
 
 
-def _holding(tissue: Tissue) -> Callable[[Region], bool]:
+def _has_enough(tissue: Tissue) -> Callable[[Region], bool]:
     """Return whether enough of a region is tissue."""
-
-    def holds(region: Region) -> bool:
-        step = tissue.downsample
-        rows = slice(math.floor(region.y / step), math.ceil((region.y + region.height) / step))
-        columns = slice(math.floor(region.x / step), math.ceil((region.x + region.width) / step))
-        n_pixels = region.width * region.height / step**2
-        return bool(np.count_nonzero(tissue.mask[rows, columns]) >= MIN_TISSUE_SHARE * n_pixels)
-
-    return holds
+    return lambda region: tissue.share_of(region) >= MIN_TISSUE_SHARE

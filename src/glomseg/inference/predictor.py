@@ -1,7 +1,7 @@
 """From an image to its prediction."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,12 @@ from glomseg.data.crops import resize
 from glomseg.devices import autocast_dtype, choose_device, choose_precision
 from glomseg.errors import InvalidInputError
 from glomseg.images import MAX_PIXELS
+from glomseg.inference.flipping import mean_over_flips
 from glomseg.inference.runtime import prepare_for_inference
 from glomseg.models.model_files import load_model
 from glomseg.models.openmmlab.importing import load_openmmlab
 from glomseg.runs import model_path
-from glomseg.types import ModelCard, Prediction
+from glomseg.types import ModelCard, Prediction, Scaling, TestTimeAugmentation
 
 Image = NDArray[np.uint8]
 
@@ -38,6 +39,8 @@ class Predictor:
         "auto", "cpu", "cuda", ...
     precision
         "auto", "32-true", "bf16-mixed" or "16-mixed"; "auto" takes bf16 where the device has it.
+    tta
+        The views of an image whose mean probabilities are its prediction; None takes one view, the image as it is.
     file
         Where the weights are from, if from a file.
     notes
@@ -57,6 +60,7 @@ class Predictor:
         *,
         device: str = "auto",
         precision: str = "auto",
+        tta: TestTimeAugmentation | None = None,
         file: Path | None = None,
         notes: tuple[str, ...] = (),
     ) -> None:
@@ -64,6 +68,7 @@ class Predictor:
         self.precision = choose_precision(precision, self.device)
         self.model = model.to(self.device).eval()
         self.card = card
+        self.tta = tta
         self.file = file
         self.notes = notes
 
@@ -85,28 +90,67 @@ class Predictor:
             If the image is too large for the device, or at its mpp would become so; or if the network's
             numbers overflow in the chosen precision.
         """
-        logits = self.logits(image, mpp=mpp)
-        if not logits.isfinite().all():  # argmax would make background of it without a word
-            raise InvalidInputError(
-                f"the network gave NaN or infinite numbers in {self.precision}; "
-                + ("the model is damaged: train it again" if self.precision == "32-true" else "use --precision 32-true")
-            )
-        probabilities = class_probabilities(logits)[0].cpu().numpy() if keep_probabilities else None
-        mask = most_likely_classes(logits, threshold=self.card.inference.threshold)[0].cpu().numpy()
-        return Prediction(mask=mask, probabilities=probabilities, classes=self.card.classes, mpp=mpp)
+        threshold = self.card.inference.threshold
+        if self.tta is None:
+            logits = self._finite(self.logits(image, mpp=mpp))
+            mask = most_likely_classes(logits, threshold=threshold)
+            probabilities = class_probabilities(logits) if keep_probabilities else None
+        else:
+            probabilities = self._finite(self.mean_probabilities(image, self.tta, mpp=mpp))
+            # (B, 2, H, W) for a single logit too, whose threshold is then that of the second class.
+            mask = (probabilities.argmax(dim=1) if threshold is None else probabilities[:, 1] > threshold).byte()
+        return Prediction(
+            mask=mask[0].cpu().numpy(),
+            probabilities=probabilities[0].cpu().numpy() if keep_probabilities and probabilities is not None else None,
+            classes=self.card.classes,
+            mpp=mpp,
+        )
 
     def logits(self, image: Image, *, mpp: float | None = None) -> Tensor:
-        """Return the (1, C, H, W) float32 logits at the image's own resolution."""
+        """Return the (1, C, H, W) float32 logits at the image's own resolution; test-time augmentation has none."""
+        return self._seen_at(self.card.scaling, image, mpp=mpp, network=self.enlarged_logits)
+
+    def mean_probabilities(self, image: Image, tta: TestTimeAugmentation, *, mpp: float | None = None) -> Tensor:
+        """Return the (1, C, H, W) float32 mean of the probabilities of an image's views, at its own resolution.
+
+        Views are predicted and added up one after the other.
+
+        Conventions
+        -----------
+        As MMSegmentation's ``SegTTAModel``: each view's logits are enlarged to the image's size before the softmax.
+        That class takes the sigmoid of a single logit twice, which puts every pixel above 0.5; here it is taken once.
+        """
+
+        def over_flips(batch: Tensor, *, image_size: tuple[int, int]) -> Tensor:
+            def predict(view: Tensor) -> Tensor:
+                return class_probabilities(self.enlarged_logits(view, image_size=image_size))
+
+            return mean_over_flips(batch, tta.flips, predict=predict)
+
+        total: Tensor | None = None
+        with torch.inference_mode():
+            for scaling in tta.scalings(self.card.scaling):
+                mean = self._seen_at(scaling, image, mpp=mpp, network=over_flips)
+                total = mean if total is None else total.add_(mean)
+            assert total is not None
+            return total.div_(len(tta.scales))
+
+    def _seen_at(self, scaling: Scaling, image: Image, *, mpp: float | None, network: Callable[..., Tensor]) -> Tensor:
+        """Return what `network` says of an image brought to the working size."""
         height, width = image.shape[:2]
-        size = self.card.scaling.working_size(height=height, width=width, mpp=mpp)
+        size = scaling.working_size(height=height, width=width, mpp=mpp)
         if size[0] * size[1] > MAX_PIXELS:
+            known, cause = "", "cut it into smaller tiles" + (", or use smaller --tta-scales" if self.tta else "")
+            if mpp is not None:
+                known = f" at {mpp} um per pixel"
+                cause = "the micrometres per pixel are probably wrong: 0.25 is a 40x scan, 0.5 a 20x"
             raise InvalidInputError(
-                f"an image of {width}x{height} pixels at {mpp} um per pixel would be worked on at {size[1]}x{size[0]}, "
-                "more than fits in memory; the micrometres per pixel are probably wrong: 0.25 is a 40x scan, 0.5 a 20x"
+                f"an image of {width}x{height} pixels{known} would be worked on at {size[1]}x{size[0]}, more than fits "
+                f"in memory; {cause}"
             )
-        working = resize(image, height=size[0], width=size[1], interpolation=self.card.scaling.interpolation)
+        working = resize(image, height=size[0], width=size[1], interpolation=scaling.interpolation)
         try:
-            return self.enlarged_logits(self.prepare([working]), image_size=(height, width))
+            return network(self.prepare([working]), image_size=(height, width))
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -114,6 +158,15 @@ class Predictor:
                 f"an image of {width}x{height} pixels, worked on at {size[1]}x{size[0]}, does not fit into the memory "
                 f"of {str(self.device)!r}: cut it into smaller tiles, or use another --device"
             ) from error
+
+    def _finite(self, numbers: Tensor) -> Tensor:
+        if numbers.isfinite().all():
+            return numbers
+        # argmax would make background of it without a word
+        raise InvalidInputError(
+            f"the network gave NaN or infinite numbers in {self.precision}; "
+            + ("the model is damaged: train it again" if self.precision == "32-true" else "use --precision 32-true")
+        )
 
     def prepare(self, images: Sequence[Image]) -> Tensor:
         """Return equally large working images as one normalised (B, 3, h, w) float32 batch on the device."""
@@ -207,6 +260,7 @@ def load_predictor(
     weights: str | os.PathLike[str] | None = None,
     device: str = "auto",
     precision: str = "auto",
+    tta: TestTimeAugmentation | bool = False,
 ) -> Predictor:
     """Return a predictor from a model file, from a run folder, or from what MMSegmentation wrote.
 
@@ -219,6 +273,9 @@ def load_predictor(
         The checkpoint that belongs to a config.
     device, precision
         As `Predictor` takes them.
+    tta
+        Test-time augmentation: these views; or True for those that belong to the model (an imported one may have
+        some), and for the default ones if it has none.
     """
     path = model_path(path)
     notes: tuple[str, ...] = ()
@@ -231,7 +288,11 @@ def load_predictor(
     chosen = choose_device(device)
     precision = choose_precision(precision, chosen)
     fast = prepare_for_inference(model, device=chosen, precision=precision)
-    return Predictor(fast, card, device=str(chosen), precision=precision, file=path, notes=notes)
+    if tta is True:
+        tta = card.tta or TestTimeAugmentation()
+    if tta:
+        notes = (*notes, _tta_note(tta, own=card.scaling))
+    return Predictor(fast, card, device=str(chosen), precision=precision, tta=tta or None, file=path, notes=notes)
 
 
 def scale_note(card: ModelCard, *, mpp: float | None) -> str:
@@ -250,6 +311,17 @@ def scale_note(card: ModelCard, *, mpp: float | None) -> str:
             f"of their size whatever their own {mpp:g}: objects should be as large in pixels as in the training tiles"
         )
     return ""
+
+
+def _tta_note(tta: TestTimeAugmentation, *, own: Scaling) -> str:
+    note = f"test-time augmentation: masks are of the mean probabilities of {tta.describe()}"
+    is_resized = own.fit_px is not None or own.factor != 1
+    if is_resized and any(isinstance(scale, Scaling) and scale.fit_px is None for scale in tta.scales):
+        note += (
+            ". As in MMSegmentation they are not brought to the size that the model otherwise works at, and may show "
+            "it objects of sizes that it never saw: compare with --tta-flips horizontal, which keeps that size"
+        )
+    return note
 
 
 def _is_out_of_memory(error: Exception) -> bool:

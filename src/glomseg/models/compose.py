@@ -1,6 +1,7 @@
 """Any backbone with any heads, from a description in plain values.
 
-The named families are compositions with names; this is the way for networks that were put together elsewhere.
+Every network here is made so: the named ones, whose families say how they are put together, and those that were put
+together elsewhere.
 """
 
 import inspect
@@ -16,11 +17,13 @@ from glomseg.models.backbones.fast_scnn import FastSCNN
 from glomseg.models.backbones.mit import MixVisionTransformer
 from glomseg.models.backbones.mscan import MSCAN
 from glomseg.models.backbones.resnet import ResNet
+from glomseg.models.backbones.small_resnet import SmallResNet
 from glomseg.models.backbones.swin import SwinTransformer
 from glomseg.models.backbones.unet import UNet
 from glomseg.models.backbones.vit import VisionTransformer
 from glomseg.models.heads.aspp import ASPPHead, DepthwiseSeparableASPPHead
 from glomseg.models.heads.fcn import FCNHead
+from glomseg.models.heads.fpn import FPNHead
 from glomseg.models.heads.ham import LightHamHead
 from glomseg.models.heads.mask2former.head import Mask2FormerHead
 from glomseg.models.heads.psp import PSPHead
@@ -33,12 +36,16 @@ from glomseg.models.segmentor import Segmentor
 Part = dict[str, Any]
 """Description of a part: its ``name`` in one of the tables here, and the keyword arguments of its constructor."""
 
+Description = dict[str, Any]
+"""Description of a network: its parts and further options as `composed` takes them."""
+
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "convnext": ConvNeXt,
     "fast_scnn": FastSCNN,
     "mit": MixVisionTransformer,
     "mscan": MSCAN,
     "resnet": ResNet,
+    "small_resnet": SmallResNet,
     "swin": SwinTransformer,
     "unet": UNet,
     "vit": VisionTransformer,
@@ -49,6 +56,7 @@ NECKS: dict[str, Callable[..., nn.Module]] = {
 HEADS: dict[str, Callable[..., nn.Module]] = {
     "aspp": ASPPHead,
     "fcn": FCNHead,
+    "fpn": FPNHead,
     "ham": LightHamHead,
     "mask2former": Mask2FormerHead,
     "psp": PSPHead,
@@ -58,29 +66,74 @@ HEADS: dict[str, Callable[..., nn.Module]] = {
     "uper": UPerHead,
 }
 
+_KINDS: dict[str, tuple[str, Mapping[str, Callable[..., nn.Module]]]] = {
+    "backbone": ("backbone", BACKBONES),
+    "neck": ("neck", NECKS),
+    "decode_head": ("head", HEADS),
+    "auxiliary_head": ("head", HEADS),
+}
+"""What stands at each place of a description."""
+
 _MAX_NUMBER = 8192
 _MAX_LENGTH = 64
 
 
-def compose(
+def compose(description: Mapping[str, Any], *, n_classes: int) -> Segmentor:
+    """Return the network that is described, with fresh weights.
+
+    Parameters
+    ----------
+    description
+        What `composed` or a family returns. The weights are drawn in the order in which the parts stand in it.
+    n_classes
+        Channels of the logits.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such part or option (the message names the nearest), or a value is wrong.
+
+    Examples
+    --------
+    >>> network = compose(
+    ...     {
+    ...         "backbone": {"name": "resnet", "depth": 18, "base_channels": 8},
+    ...         "decode_head": {"name": "fcn", "in_channels": 64, "channels": 16},
+    ...     },
+    ...     n_classes=2,
+    ... )
+    """
+    single_logit = description.get("single_logit", False)
+    if single_logit and n_classes != 2:
+        raise InvalidInputError(f"a single logit tells two classes apart, not {n_classes}")
+    of_heads = {"n_classes": 1 if single_logit else n_classes}
+
+    def built(place: str, part: Part | list[Part]) -> nn.Module:
+        if isinstance(part, list):
+            return nn.ModuleList(built(place, item) for item in part)
+        kind, table = _KINDS[place]
+        return _build(kind, table, part | of_heads if kind == "head" else part)
+
+    parts = {place: built(place, part) for place, part in description.items() if place in _KINDS and part is not None}
+    return Segmentor(**parts, size_divisor=description.get("size_divisor", 1))
+
+
+def composed(
     *,
-    n_classes: int,
     backbone: Part,
     decode_head: Part,
     neck: Part | None = None,
     auxiliary_head: Part | list[Part] | None = None,
     single_logit: bool = False,
     size_divisor: Annotated[int, Field(ge=1, le=1024)] = 1,
-) -> Segmentor:
-    """Return a network made of the parts that are described.
+) -> Description:
+    """Return the description of a network whose parts are given one by one.
 
     Parameters
     ----------
-    n_classes
-        Channels of the logits.
     backbone, neck, decode_head
         Each the ``name`` of a part, from `BACKBONES`, `NECKS` and `HEADS`, with its options; the heads' number of
-        classes is given by this function.
+        classes is given by `compose`.
     auxiliary_head
         A head, or a list of heads.
     single_logit
@@ -91,34 +144,32 @@ def compose(
     Raises
     ------
     InvalidInputError
-        If there is no such part or option (the message names the nearest), or a value is wrong.
-
-    Examples
-    --------
-    >>> network = compose(
-    ...     n_classes=2,
-    ...     backbone={"name": "resnet", "depth": 18, "base_channels": 8},
-    ...     decode_head={"name": "fcn", "in_channels": 64, "channels": 16},
-    ... )
+        If a number of a part is larger than that of any real network.
     """
-    if single_logit and n_classes != 2:
-        raise InvalidInputError(f"a single logit tells two classes apart, not {n_classes}")
-    n_logits = 1 if single_logit else n_classes
+    places = {"auxiliary_head": auxiliary_head, "backbone": backbone, "decode_head": decode_head, "neck": neck}
+    for place, part in places.items():
+        for item in part if isinstance(part, list) else [part or {}]:
+            options = {key: value for key, value in item.items() if key != "name"}
+            if any(abs(number) > _MAX_NUMBER for number in _numbers(options)):
+                raise InvalidInputError(
+                    f"{_KINDS[place][0]} {item.get('name')!r} cannot be built: "
+                    f"a number in {options} is above {_MAX_NUMBER}"
+                )
+    return {**places, "single_logit": single_logit, "size_divisor": size_divisor}
 
-    def head(part: Part) -> nn.Module:
-        return _build("head", HEADS, {**part, "n_classes": n_logits})
 
-    auxiliary: nn.Module | None = None
-    if isinstance(auxiliary_head, list):
-        auxiliary = nn.ModuleList(head(part) for part in auxiliary_head)
-    elif auxiliary_head is not None:
-        auxiliary = head(auxiliary_head)
-    return Segmentor(
-        _build("backbone", BACKBONES, backbone),
-        head(decode_head),
-        auxiliary,
-        neck=None if neck is None else _build("neck", NECKS, neck),
-        size_divisor=size_divisor,
+def check_known(options: Mapping[str, Any], function: Callable[..., Any], *, owner: str) -> None:
+    """Raise `InvalidInputError` if an option is not a parameter of the function; the message names the nearest."""
+    known = list(inspect.signature(function).parameters)
+    for option in options:
+        if option not in known:
+            raise InvalidInputError(f"{owner} has no option {option!r}; {did_you_mean(option, known)}")
+
+
+def reasons(error: ValidationError) -> str:
+    """Return what is wrong with options, option by option."""
+    return "; ".join(
+        f"option {'.'.join(map(str, item['loc']))} = {item['input']!r}: {item['msg']}" for item in error.errors()
     )
 
 
@@ -127,20 +178,14 @@ def _build(kind: str, table: Mapping[str, Callable[..., nn.Module]], part: Part)
     if not isinstance(name, str) or name not in table:
         raise InvalidInputError(f"there is no {kind} {name!r}; {did_you_mean(str(name), list(table))}")
     options = {key: value for key, value in part.items() if key != "name"}
-    if any(abs(number) > _MAX_NUMBER for number in _numbers(options)):
-        raise InvalidInputError(f"{kind} {name!r} cannot be built: a number in {options} is above {_MAX_NUMBER}")
-    known = list(inspect.signature(table[name]).parameters)
-    for option in options:
-        if option not in known:
-            raise InvalidInputError(f"{kind} {name!r} has no option {option!r}; {did_you_mean(option, known)}")
+    check_known(options, table[name], owner=f"{kind} {name!r}")
     try:
         checked = _options_model(table[name]).model_validate(options)
         return table[name](**{option: getattr(checked, option) for option in options})
     except ValidationError as error:
-        reasons = "; ".join(
-            f"option {'.'.join(map(str, item['loc']))} = {item['input']!r}: {item['msg']}" for item in error.errors()
-        )
-        raise InvalidInputError(f"{kind} {name!r} cannot be built: {reasons}") from error
+        raise InvalidInputError(f"{kind} {name!r} cannot be built: {reasons(error)}") from error
+    except InvalidInputError:  # which says what is wrong already
+        raise
     except (TypeError, ValueError, LookupError, RuntimeError, ArithmeticError, AssertionError) as error:
         raise InvalidInputError(f"{kind} {name!r} cannot be built with {options}: {error}") from error
 

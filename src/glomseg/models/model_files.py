@@ -20,7 +20,7 @@ from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.files import atomic_path, failed_writes_as, json_text
 from glomseg.models.build import build_model
 from glomseg.models.segmentor import Segmentor
-from glomseg.types import ModelCard
+from glomseg.types import ModelCard, Scaling
 
 SUFFIX = ".safetensors"
 """Suffix of model files; any other works too."""
@@ -209,10 +209,7 @@ def _read_card(path: Path, metadata: dict[str, str]) -> ModelCard:
     return card
 
 
-def _implausible(card: ModelCard) -> str:
-    scaling = card.scaling
-    if not all(math.isfinite(value) for value in (*card.mean, *card.std)) or min(card.std) <= 0:
-        return f"mean {card.mean} and std {card.std} must be finite, and std positive"
+def _implausible_scaling(scaling: Scaling) -> str:
     for name, value in (("mpp", scaling.mpp), ("factor", scaling.factor)):
         if value is not None and not (math.isfinite(value) and 0 < value < 1e4):
             return f"scaling.{name} = {value} must be positive and below 10,000"
@@ -220,6 +217,18 @@ def _implausible(card: ModelCard) -> str:
         return f"scaling.fit_px = {scaling.fit_px} must be from 1 to 65,536 pixels"
     if scaling.interpolation not in ("area", "bilinear"):
         return f"scaling.interpolation = {scaling.interpolation!r} must be 'area' or 'bilinear'"
+    return ""
+
+
+def _implausible(card: ModelCard) -> str:
+    scaling = card.scaling
+    if not all(math.isfinite(value) for value in (*card.mean, *card.std)) or min(card.std) <= 0:
+        return f"mean {card.mean} and std {card.std} must be finite, and std positive"
+    if problem := _implausible_scaling(scaling):
+        return problem
+    for view in () if card.tta is None else card.tta.scalings(scaling):
+        if problem := _implausible_scaling(view):
+            return f"test-time augmentation: {problem}"
     inference = card.inference
     window, stride = inference.window_px, inference.stride_px
     if (window is None) != (stride is None):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from glomseg.errors import InvalidInputError
 from glomseg.models.known_weights import find_weights
 from glomseg.models.model_files import is_safetensors, read_tensors
+from glomseg.models.openmmlab.keys import renamed
 from glomseg.models.torch_checkpoints import read_torch_checkpoint, state_dict_of
 from glomseg.progress import Progress
 from glomseg.runs import model_path
@@ -31,16 +32,21 @@ class LoadReport:
         Entries of the file that were not used, with the reason.
     missing
         Entries of the network that the file does not have: they keep their fresh values.
+    renamed_from
+        Whose names the entries had before they were brought to those of the network; "" where they had them.
     """
 
     source: str
     loaded: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     missing: tuple[str, ...]
+    renamed_from: str = ""
 
     def lines(self) -> list[str]:
         """Return the report as lines of text; only long lists of names are shortened."""
         lines = [f"weights from {self.source}: {len(self.loaded)} entries loaded"]
+        if self.renamed_from:
+            lines.append(f"  the file has the names of {self.renamed_from}; they were brought to those of the network")
         by_reason: dict[str, list[str]] = {}
         for name, reason in self.skipped:
             by_reason.setdefault(reason, []).append(name)
@@ -78,11 +84,16 @@ def load_starting_weights(network: nn.Module, weights: str, *, progress: Progres
 def load_matching(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str | os.PathLike[str]) -> LoadReport:
     """Copy every tensor whose name and shape fit into the network, and report on all entries.
 
-    Names without ``backbone.`` are tried as those of the backbone, as ImageNet checkpoints have them.
+    Names without ``backbone.`` are tried as those of the backbone, as ImageNet checkpoints have them; and the names of
+    original repositories are brought to MMSegmentation's, as they are when a model is imported.
     """
     own = network.state_dict()
-    if not any(name in own for name in tensors):
+    if not any(name in own or name.startswith("backbone.") for name in tensors):
         tensors = {f"backbone.{name}": value for name, value in tensors.items()}
+    try:
+        tensors, renamed_from = renamed(tensors)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"weights {os.fspath(source)!r}: {error}") from error
     loaded: dict[str, Tensor] = {}
     skipped: list[tuple[str, str]] = []
     for name, value in tensors.items():
@@ -102,7 +113,13 @@ def load_matching(network: nn.Module, tensors: Mapping[str, Tensor], *, source: 
         for name, value in loaded.items():
             own[name].copy_(value)
     missing = tuple(name for name in own if name not in tensors)
-    return LoadReport(source=os.fspath(source), loaded=tuple(loaded), skipped=tuple(skipped), missing=missing)
+    return LoadReport(
+        source=os.fspath(source),
+        loaded=tuple(loaded),
+        skipped=tuple(skipped),
+        missing=missing,
+        renamed_from=renamed_from,
+    )
 
 
 def _shape(value: Tensor) -> str:

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from glomseg.errors import InvalidInputError
 from glomseg.models.model_files import SUFFIX, save_model
-from glomseg.models.openmmlab.explaining import Explanation as Explanation
-from glomseg.models.openmmlab.explaining import explain_config as explain_config
 from glomseg.models.openmmlab.importing import load_openmmlab
 from glomseg.models.profile import count_parameters
 from glomseg.types import ModelCard

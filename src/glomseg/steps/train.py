@@ -33,6 +33,7 @@ from glomseg.models.segmentor import Segmentor
 from glomseg.models.starting_weights import LoadReport, load_starting_weights
 from glomseg.progress import OnMessage, ProgressBars, no_progress
 from glomseg.runs import RunFolder, create_run, open_run, read_metrics, read_settings, write_settings
+from glomseg.training.parameters import unused_names
 from glomseg.training.provenance import describe_model, describe_run, now
 from glomseg.training.run import TrainJob, execute
 from glomseg.types import Dataset, ModelCard, Split
@@ -137,6 +138,9 @@ def train_model(
     train_statistics = [statistics[name] for name in split.train]
     settings = _resolve(settings, dataset, train_statistics, message=message)
     network = _build_network(settings, dataset)  # before the folder is made, so that a wrong option leaves none
+    unused = unused_names(network, settings.optimizer)
+    if unused:
+        message(f"optimizer.by_name: {', '.join(unused)} decides over no parameter of this network")
     report = _load_weights(network, settings, progress=progress, message=message)
     with progress("hashing tiles", unit="tile") as bar:
         hashes = hash_tiles(dataset, progress=bar)

@@ -1,187 +1,264 @@
-"""Pipelines, optimizer, schedule and losses of an MMSegmentation config as sections of glomseg's settings."""
+"""The training part of an MMSegmentation config as sections of glomseg's settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from glomseg.errors import InvalidInputError
+from glomseg.models.build import COMPOSED
+from glomseg.models.known_weights import KNOWN_WEIGHTS
+from glomseg.models.openmmlab.network import NetworkDescription
+from glomseg.models.openmmlab.old_configs import is_old
 from glomseg.models.openmmlab.preparation import Preparation
+from glomseg.steps.account import Account
+from glomseg.steps.training_data import train_pipeline
+from glomseg.steps.training_losses import describe_losses
+from glomseg.steps.training_optimizer import describe_optimizer
+from glomseg.steps.training_pipeline import describe_pipeline
+from glomseg.steps.training_schedule import Length, describe_schedule
 
 Values = Mapping[str, Any]
 
-_PASSIVE = ("LoadImageFromFile", "LoadAnnotations", "PackSegInputs", "Pad")
-_OPTIMIZERS = {"SGD": "sgd", "AdamW": "adamw"}
+_BEST = {"mIoU": "mean_iou", "mDice": "mean_dice", "mAcc": "mean_accuracy"}
+_VAL_INTERVAL = 1000
+"""MMEngine's, in steps, where a config gives none."""
+_SAFE_WEIGHTS = ".safetensors"
 
 
-def describe_training(values: Values, preparation: Preparation, notes: list[str]) -> dict[str, Any]:
-    """Return sections of `glomseg.config.Settings`; what is done otherwise is added to `notes`.
+def describe_training(
+    values: Values,
+    network: NetworkDescription,
+    preparation: Preparation,
+    *,
+    account: Account,
+    n_train_tiles: int | None,
+) -> dict[str, Any]:
+    """Return sections of `glomseg.config.Settings`, apart from the recipe's name.
+
+    Parameters
+    ----------
+    values
+        The config, under the names of MMSegmentation 1.x.
+    network, preparation
+        What its ``model`` and its test pipeline are here.
+    account
+        Where to write down what each part becomes.
+    n_train_tiles
+        For configs that count in epochs; None where the data are not at hand.
 
     Raises
     ------
     InvalidInputError
-        If the config trains by epochs, or with an optimizer, schedule or loss that glomseg does not have.
+        If it asks for what glomseg does not have.
     """
-    loop = values.get("train_cfg") or {}
-    steps = loop.get("max_iters")
-    if not isinstance(steps, int):
-        raise InvalidInputError("the config does not train by iterations: train_cfg has no max_iters")
-    wrapper = values.get("optim_wrapper") or {}
-    optimizer = _optimizer(wrapper, notes)
-    hooks = values.get("default_hooks") or {}
-    loader = values.get("train_dataloader") or {}
-    if (values.get("model") or {}).get("pretrained") or _init_checkpoint(values):
-        notes.append(
-            "the weights that the backbone starts from in the config are not fetched: give them with --weights, or "
-            "the network starts from random numbers"
-        )
-    if values.get("custom_hooks"):
-        notes.append("custom_hooks are not carried over")
-    if values.get("resume"):
-        notes.append("resume is not carried over; go on with a run by: glomseg train --resume RUN")
-    scaling: dict[str, Any] = {"mpp": None, "factor": 1.0, "interpolation": "bilinear"}
-    crop = _crop((loader.get("dataset") or {}).get("pipeline") or values.get("train_pipeline") or [], scaling, notes)
-    if scaling.get("fit_px") != preparation.scaling.fit_px:
-        notes.append(
-            f"training resizes to {scaling.get('fit_px')} and testing to {preparation.scaling.fit_px}; "
-            "the latter is used for both"
-        )
-        scaling["fit_px"] = preparation.scaling.fit_px
-    return {
-        "scaling": scaling,
-        "crop": crop,
-        "loss": _losses(values["model"], notes),
-        "optimizer": optimizer,
-        "schedule": _schedule(values.get("param_scheduler") or [], optimizer["lr"], steps, notes=notes),
-        "run": {
-            "steps": steps,
-            "batch_size": loader.get("batch_size", 1),
-            "val_every": loop.get("val_interval", steps),
-            "save_every": (hooks.get("checkpoint") or {}).get("interval", steps),
-            "log_every": (hooks.get("logger") or {}).get("interval", 10),
-            "seed": (values.get("randomness") or {}).get("seed") or 0,
-        },
-    }
-
-
-def _init_checkpoint(values: Values) -> bool:
-    init = ((values.get("model") or {}).get("backbone") or {}).get("init_cfg") or {}
-    return isinstance(init, Mapping) and bool(init.get("checkpoint"))
-
-
-def _optimizer(wrapper: Values, notes: list[str]) -> dict[str, Any]:
-    optimizer = wrapper.get("optimizer") or {}
-    kind = optimizer.get("type")
-    if kind not in _OPTIMIZERS:
-        raise InvalidInputError(f"the optimizer {kind!r} is not known; glomseg has {', '.join(_OPTIMIZERS)}")
-    if wrapper.get("paramwise_cfg"):
-        notes.append("optim_wrapper.paramwise_cfg is not carried over: all parameters have one learning rate and decay")
-    if wrapper.get("type") == "AmpOptimWrapper":
-        notes.append("mixed precision is chosen by --precision, not by the config")
-    if wrapper.get("accumulative_counts", 1) != 1:
-        notes.append("gradients are not accumulated over iterations; give a larger batch with --set run.batch_size=...")
-    known = {"type", "lr", "momentum", "weight_decay", "betas"}
-    notes += [f"optimizer.{name} is not carried over" for name in sorted(set(optimizer) - known)]
-    if tuple(optimizer.get("betas", (0.9, 0.999))) != (0.9, 0.999):
-        notes.append(f"optimizer.betas={optimizer['betas']} is not carried over; they are (0.9, 0.999)")
-    return {
-        "name": _OPTIMIZERS[kind],
-        "lr": optimizer.get("lr"),
-        "momentum": optimizer.get("momentum", 0.0),
-        "weight_decay": optimizer.get("weight_decay", 0.01 if kind == "AdamW" else 0.0),
-        "clip_grad_norm": (wrapper.get("clip_grad") or {}).get("max_norm"),
-    }
-
-
-def _schedule(schedulers: Sequence[Values] | Values, lr: float, steps: int, *, notes: list[str]) -> dict[str, Any]:
-    schedule: dict[str, Any] = {"power": 1.0, "min_lr": lr, "warmup_steps": 0}
-    for scheduler in [schedulers] if isinstance(schedulers, Mapping) else schedulers:
-        kind = scheduler.get("type")
-        if kind == "LinearLR" and scheduler.get("begin", 0) == 0:
-            schedule["warmup_steps"] = scheduler.get("end", 0)
-        elif kind == "PolyLR":
-            end = scheduler.get("end", steps)
-            schedule |= {
-                "power": scheduler.get("power", 1.0),
-                "min_lr": scheduler.get("eta_min", 0.0),
-                "end_step": None if end == steps else end,
-            }
-            if end != steps:
-                notes.append(_poly_note(lr, schedule, end, steps))
-        else:
-            raise InvalidInputError(f"the schedule {kind!r} is not known; glomseg has LinearLR and then PolyLR")
-    return schedule
-
-
-def _poly_note(lr: float, schedule: Values, end: int, steps: int) -> str:
-    left = max(0.0, 1 - (steps - 1) / max(end - 1, 1))
-    last = schedule["min_lr"] + (lr - schedule["min_lr"]) * left ** schedule["power"]
-    return (
-        f"PolyLR ends at step {end:,} and the training at {steps:,}: the learning rate goes from {lr:g} to "
-        f"{last:.3g} only. To let it fall to {schedule['min_lr']:g}: --set schedule.end_step={steps}"
+    model = values["model"]
+    length = _length(values, n_train_tiles, account)
+    before = model.get("data_preprocessor") or values.get("data_preprocessor") or {}
+    windows = describe_pipeline(train_pipeline(values), before, account)
+    scaling = _scaling(preparation, windows["crop"])
+    optimizer = describe_optimizer(
+        values.get("optim_wrapper") or {}, backbone=str((model.get("backbone") or {}).get("type")), account=account
     )
+    options = dict(network.options)
+    if preparation.size_divisor != 1:
+        options["size_divisor"] = preparation.size_divisor
+    _note_the_network(model, preparation, account)
+    return {
+        "model": {"architecture": COMPOSED, "options": options, "weights": _weights(values, account)},
+        "scaling": scaling,
+        "colors": _colors(preparation, account),
+        **windows,
+        "loss": describe_losses(model, network, account),
+        "optimizer": optimizer,
+        "schedule": describe_schedule(values, length, lr=optimizer["lr"], account=account),
+        "inference": {
+            "window_px": preparation.inference.window_px,
+            "stride_px": preparation.inference.stride_px,
+            "align_corners": preparation.inference.align_corners,
+            "threshold": preparation.inference.threshold,
+        },
+        "run": _run(values, length, account),
+    }
 
 
-def _crop(steps: Sequence[Values], scaling: dict[str, Any], notes: list[str]) -> dict[str, Any]:
-    crop: dict[str, Any] = {"method": "resize_then_crop", "scale_range": (1.0, 1.0), "flip": "none", "rotate": False}
-    for step in steps:
-        kind = step.get("type")
-        if kind in ("RandomResize", "Resize"):
-            scaling["fit_px"] = _pair(step.get("scale"), f"{kind}.scale")
-            crop["scale_range"] = tuple(step.get("ratio_range") or (1.0, 1.0))
-        elif kind == "RandomCrop":
-            sides = _pair(step.get("crop_size"), "RandomCrop.crop_size")
-            if sides[0] != sides[1]:
-                notes.append(f"windows are square here: {min(sides)} pixels instead of {sides[0]} x {sides[1]}")
-            crop |= {"size_px": min(sides), "cat_max_ratio": step.get("cat_max_ratio", 1.0)}
-        elif kind == "RandomFlip":
-            direction = step.get("direction", "horizontal")
-            crop["flip"] = "horizontal" if direction == "horizontal" else "both"
-            if step.get("prob") not in (0.5, None):
-                notes.append(f"windows are flipped with probability 0.5, not {step['prob']}")
-        elif kind not in _PASSIVE:
-            notes.append(f"the step {kind} of the training pipeline is not carried over")
-    if "size_px" not in crop:
-        raise InvalidInputError("the training pipeline has no RandomCrop, so the size of the windows is unknown")
-    if crop["cat_max_ratio"] < 1:
-        notes.append(
-            f"cat_max_ratio={crop['cat_max_ratio']}: a window of one class only is drawn again up to ten times and "
-            "then kept, so tiles without glomeruli are trained on all the same"
+def check_weights(weights: str | None, preparation: Preparation) -> None:
+    """Raise if a network that sees red first here would start from a checkpoint that saw blue first."""
+    if preparation.is_bgr and weights is not None and Path(weights).suffix in (".pth", ".pt"):
+        raise InvalidInputError(
+            f"the network of the config sees blue first, and {weights!r} probably holds weights that do. Import them, "
+            "which "
+            f"turns the first layer round, and start from the model: glomseg import CONFIG.py {weights} -o "
+            f"start{_SAFE_WEIGHTS}; "
+            f"glomseg train --config CONFIG.py --weights start{_SAFE_WEIGHTS}"
         )
-    return crop
 
 
-def _pair(value: Any, name: str) -> tuple[int, int]:
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
-        raise InvalidInputError(f"{name} is {value!r}; glomseg reads two numbers there")
-    return int(value[0]), int(value[1])
+def _length(values: Values, n_train_tiles: int | None, account: Account) -> Length:
+    loop = values.get("train_cfg") or {}
+    steps, epochs = loop.get("max_iters"), loop.get("max_epochs")
+    if isinstance(steps, int):
+        account.becomes("train_cfg: max_iters", f"run.steps={steps}")
+        return Length(steps=steps, epoch_steps=None)
+    if not isinstance(epochs, int):
+        raise InvalidInputError(
+            "the config does not say how long to train: train_cfg has no max_iters and no max_epochs"
+        )
+    batch = (values.get("train_dataloader") or {}).get("batch_size", 1)
+    n_tiles = n_train_tiles if n_train_tiles is not None else batch
+    epoch_steps = -(-n_tiles // batch)
+    account.becomes(
+        "train_cfg: max_epochs", f"{epochs} epochs of as many steps as the training tiles make batches of {batch}"
+    )
+    if n_train_tiles is not None:
+        account.note(
+            f"the config trains by epochs: {epochs} of {epoch_steps:,} steps ({n_tiles:,} tiles in batches of "
+            f"{batch}) are "
+            f"{epochs * epoch_steps:,} steps here. Every batch is full: an epoch's last one takes tiles of the next"
+        )
+    return Length(steps=epochs * epoch_steps, epoch_steps=epoch_steps)
 
 
-def _losses(model: Values, notes: list[str]) -> dict[str, Any]:
-    loss: dict[str, Any] = {"cross_entropy": 0.0, "dice": 0.0, "auxiliary": 0.0}
-    for part in _listed(model["decode_head"].get("loss_decode", {"type": "CrossEntropyLoss"})):
-        kind, weight = part.get("type"), part.get("loss_weight", 1.0)
-        if kind == "CrossEntropyLoss":
-            loss["cross_entropy"] += weight
-            if part.get("class_weight") is not None:
-                loss["class_weights"] = tuple(part["class_weight"])
-                notes.append(
-                    "the loss with class weights is divided by the number of all pixels, ignored ones and weights not "
-                    "regarded: with the weights the whole loss grows or shrinks, as a learning rate does"
-                )
-            others = ("use_sigmoid", "use_mask", "avg_non_ignore")
-            notes += [f"CrossEntropyLoss.{name} is not carried over" for name in others if part.get(name)]
-        elif kind == "DiceLoss":
-            loss["dice"] += weight
-            notes.append("DiceLoss is glomseg's own: of the foreground classes, with a cost for empty windows")
-        else:
-            raise InvalidInputError(f"the loss {kind!r} is not known; glomseg has CrossEntropyLoss and DiceLoss")
-    heads = _listed(model.get("auxiliary_head") or [])
-    weights = {part.get("loss_weight", 1.0) for head in heads for part in _listed(head.get("loss_decode", {}))}
-    if len(weights) > 1:
-        notes.append(f"all auxiliary losses weigh {max(weights):g} here")
-    if weights and loss["cross_entropy"]:
-        loss["auxiliary"] = max(weights) / loss["cross_entropy"]
-    return loss
+def _scaling(preparation: Preparation, crop: dict[str, Any]) -> dict[str, Any]:
+    """Return how images reach the working size; take the training's box out of `crop` where it is the same."""
+    scaling = preparation.scaling
+    box = crop.get("fit_px")
+    if box is not None and scaling.fit_px is not None and sorted(box) == sorted(scaling.fit_px):
+        del crop["fit_px"]
+    return {
+        "mpp": None,
+        "factor": scaling.factor,
+        "fit_px": scaling.fit_px,
+        "interpolation": scaling.interpolation,
+    }
 
 
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+def _colors(preparation: Preparation, account: Account) -> dict[str, Any]:
+    turned = slice(None, None, -1) if preparation.is_bgr else slice(None)
+    if preparation.is_bgr:
+        account.note(
+            "the network of the config sees blue first (bgr_to_rgb is not True); here it sees red first, with mean "
+            "and std turned "
+            "round, so weights that learnt blue first have to be imported before they are started from"
+        )
+    return {"mean": preparation.mean[turned], "std": preparation.std[turned]}
+
+
+def _note_the_network(model: Values, preparation: Preparation, account: Account) -> None:
+    backbone = model.get("backbone") or {}
+    if (backbone.get("frozen_stages") or -1) >= 0 or backbone.get("norm_eval"):
+        account.note(
+            "frozen_stages and norm_eval are not carried over: the whole backbone learns, its normalisations too"
+        )
+    heads = model.get("auxiliary_head") or []
+    if (backbone.get("norm_cfg") or {}).get("requires_grad", True) is False:
+        account.note(
+            "norm_cfg has requires_grad=False: there the backbone's normalisations keep their scales, here they learn"
+        )
+    for head in heads if isinstance(heads, (list, tuple)) else [heads]:
+        if bool(head.get("align_corners", False)) != preparation.inference.align_corners:
+            account.note("the logits of auxiliary heads are enlarged with the align_corners of the decode head")
+    pretrained = model.get("pretrained") or backbone.get("pretrained")
+    init = backbone.get("init_cfg") or {}
+    checkpoint = pretrained or (init.get("checkpoint") if isinstance(init, Mapping) else None)
+    if checkpoint:
+        known = f"{Path(str(checkpoint)).name}_imagenet"
+        account.note(
+            f"the weights that the backbone starts from in the config ({checkpoint}) are not fetched: give them with "
+            f"--weights{' ' + known if known in KNOWN_WEIGHTS else ''}, or the network starts from random numbers"
+        )
+
+
+def _weights(values: Values, account: Account) -> str | None:
+    weights = values.get("load_from")
+    if values.get("resume"):
+        account.note(
+            "resume is not carried over: a new run begins, from load_from if that is given. Go on with a run of "
+            "glomseg by: "
+            "glomseg train --resume RUN"
+        )
+    if isinstance(weights, str) and "://" in weights:
+        account.note(f"load_from={weights} is not fetched: download it and give the file with --weights")
+        return None
+    if weights:
+        account.becomes("load_from", f"model.weights={weights}: entries that fit are taken; the run names the others")
+    return str(weights) if weights else None
+
+
+def _run(values: Values, length: Length, account: Account) -> dict[str, Any]:
+    loop, hooks = values.get("train_cfg") or {}, values.get("default_hooks") or {}
+    batch = (values.get("train_dataloader") or {}).get("batch_size", 1)
+    checkpoint, seed = hooks.get("checkpoint") or {}, (values.get("randomness") or {}).get("seed")
+    unit = length.epoch_steps or 1
+    interval = checkpoint.get("interval", -1)
+    counts_epochs = checkpoint.get("by_epoch", True)
+    if counts_epochs and length.epoch_steps is None and interval > 0:
+        account.note(
+            "CheckpointHook has no by_epoch=False, so MMEngine saves at the end only, that of its one epoch; here a "
+            "checkpoint is "
+            f"saved every {interval:,} steps"
+        )
+    default = 1 if length.epoch_steps or is_old(values) else _VAL_INTERVAL
+    run = {
+        "steps": length.steps,
+        "batch_size": batch,
+        "val_every": max(1, loop.get("val_interval", default) * unit),
+        "save_every": interval * (unit if counts_epochs else 1) if interval > 0 else length.steps,
+        "log_every": (hooks.get("logger") or {}).get("interval", 10),
+        "seed": seed or 0,
+        "best_metric": _best_metric(checkpoint.get("save_best"), account),
+    }
+    kept = checkpoint.get("max_keep_ckpts", -1)
+    if kept > 0:
+        run["keep_checkpoints"] = kept
+    account.becomes(
+        "train_dataloader: batch_size", f"run.batch_size={batch}, of all processes together (there, of each GPU)"
+    )
+    account.becomes("train_cfg: val_interval", f"run.val_every={run['val_every']}")
+    kept_words = f"the newest {kept if kept > 0 else 2} are kept{'' if kept > 0 else ' (there, all of them)'}"
+    account.becomes("default_hooks: checkpoint", f"run.save_every={run['save_every']}; {kept_words}")
+    account.becomes("default_hooks: logger", f"run.log_every={run['log_every']}")
+    account.becomes(
+        "randomness: seed", f"run.seed={run['seed']}" + ("" if seed is not None else " (there, a new one each time)")
+    )
+    _note_the_hooks(values, account)
+    return run
+
+
+def _best_metric(save_best: Any, account: Account) -> str:
+    names = save_best if isinstance(save_best, (list, tuple)) else [save_best]
+    name = next((name for name in names if name in _BEST), None)
+    if save_best is not None and name is None:
+        account.note(f"save_best={save_best!r} is not carried over: the best step is that of the highest mean IoU")
+    best = _BEST.get(str(name), "mean_iou")
+    account.becomes(
+        "default_hooks: checkpoint.save_best", f"run.best_metric={best}; best and last model are always kept"
+    )
+    return best
+
+
+def _note_the_hooks(values: Values, account: Account) -> None:
+    for hook in values.get("custom_hooks") or []:
+        kind = str(hook.get("type") if isinstance(hook, Mapping) else hook)
+        mend = ""
+        if kind.endswith("EMAHook"):
+            decay = 1 - float(hook.get("momentum", 0.0002))
+            mend = f". To keep such an average of the weights: --set run.average_decay={decay:g}"
+        account.note(f"custom_hooks: {kind} is not carried over{mend}")
+    if (values.get("auto_scale_lr") or {}).get("enable"):
+        account.note("auto_scale_lr is not carried over: the learning rate is the config's, whatever the batch")
+    evaluators = values.get("val_evaluator") or []
+    for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
+        account.becomes(
+            f"val_evaluator: {evaluator.get('type')}", "all figures of pixels, over the pixels of all tiles"
+        )
+        if evaluator.get("nan_to_num") is not None:
+            account.note(
+                f"nan_to_num={evaluator['nan_to_num']} is not carried over: the figure of a class that is nowhere "
+                "stays undefined "
+                "and out of the mean, where MMSegmentation would count it as that number"
+            )
+        if "mFscore" in (evaluator.get("iou_metrics") or []):
+            account.note(
+                "mFscore leaves out a class that is labelled and never found; the mean Dice here counts it as 0 and "
+                "may be lower"
+            )

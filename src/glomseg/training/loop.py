@@ -36,7 +36,7 @@ class TrainHooks:
     """What the loop calls at its appointed steps; each gets the state after the step."""
 
     log: Callable[[TrainState, float, float], None]
-    """With the mean loss since the last call and the learning rate."""
+    """With the mean loss since the last call and the highest learning rate of any parameter."""
     validate: Callable[[TrainState], None]
     save: Callable[[TrainState], None]
 
@@ -55,20 +55,20 @@ def run_steps(
     `batches` starts at the window batch of step `state.step`. Raises NonFiniteLossError, saving
     nothing, when the loss is no longer a number.
     """
-    rhythm, loss_of = settings.run, TrainingLoss(settings.loss)
+    rhythm, loss_of = settings.run, TrainingLoss(settings.loss, align_corners=settings.inference.align_corners)
     losses = torch.zeros((), device=fabric.device)
     checked_step, n_losses, note = state.step, 0, ""
     state.model.train()
     with _stop_on_interrupt() as stop_requested:
         for batch in batches:
-            lr = learning_rate(
-                state.step, optimizer=settings.optimizer, schedule=settings.schedule, n_steps=rhythm.steps
-            )
             for group in state.optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = learning_rate(
+                    state.step, lr=group["initial_lr"], schedule=settings.schedule, n_steps=rhythm.steps
+                )
+            lr = max(group["lr"] for group in state.optimizer.param_groups)
             torch.manual_seed(_step_seed(rhythm.seed, state.step, fabric.global_rank))  # for dropout
 
-            images, masks = fabric.to_device(batch)  # (B, 3, S, S) float32, (B, S, S) int64
+            images, masks = fabric.to_device(batch)  # (B, 3, H, W) float32, (B, H, W) int64
             if rhythm.channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
             outputs = state.model(images)

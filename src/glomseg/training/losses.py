@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glomseg.config import LossSettings
+from glomseg.errors import InvalidInputError
 from glomseg.models.segmentor import QueryLogits
 from glomseg.training.mask_losses import MaskLoss
 from glomseg.types import IGNORE_INDEX
@@ -15,8 +16,12 @@ from glomseg.types import IGNORE_INDEX
 DICE_SMOOTHING_SHARE = 0.01
 """The smoothing mass of the Dice loss as a share of the window's pixels."""
 
+_LEAST = 1e-7
 
-def cross_entropy(logits: Tensor, mask: Tensor, *, class_weights: Tensor | None = None) -> Tensor:
+
+def cross_entropy(
+    logits: Tensor, mask: Tensor, *, class_weights: Tensor | None = None, divide_by: str = "pixels"
+) -> Tensor:
     """Return the cross-entropy summed over labelled pixels and divided by the number of all pixels.
 
     An empty tile costs the mean of -log p(background), as any other tile.
@@ -29,15 +34,64 @@ def cross_entropy(logits: Tensor, mask: Tensor, *, class_weights: Tensor | None 
         (B, H, W) int64 class index, 255 ignored.
     class_weights
         (C,) factors.
+    divide_by
+        "pixels", all of them; "labelled", those that are not ignored; or "weights", the sum of the class weights of
+        the latter.
 
     Conventions
     -----------
     Dividing by all pixels, ignored ones too, is MMSegmentation's default (``avg_non_ignore=False``).
     torch divides by the labelled ones. With the former every process of a distributed run divides
-    by the same number, so the mean of their gradients is the gradient of the whole batch.
+    by the same number, so the mean of their gradients is the gradient of the whole batch. Where there are class
+    weights, both divide by their sum; MMSegmentation then stops at the first ignored pixel.
     """
     total = F.cross_entropy(logits, mask, weight=class_weights, ignore_index=IGNORE_INDEX, reduction="sum")
-    return total / mask.numel()
+    return total / _divisor(mask, divide_by, class_weights)
+
+
+def binary_cross_entropy(
+    logits: Tensor, mask: Tensor, *, class_weights: Tensor | None = None, divide_by: str = "pixels"
+) -> Tensor:
+    """Return the mean cross-entropy of the sigmoid of every logit by itself, over pixels and logits.
+
+    An empty tile costs the mean of -log(1 - p(foreground)).
+
+    Parameters
+    ----------
+    logits
+        (B, C, H, W) float, each class against all others; or (B, 1, H, W), class 1 against class 0.
+    mask
+        (B, H, W) int64 class index, 255 ignored.
+    class_weights
+        Factors of the pixels of each class.
+    divide_by
+        As for `cross_entropy`.
+
+    Conventions
+    -----------
+    MMSegmentation's CrossEntropyLoss with ``use_sigmoid=True`` divides by "pixels" or, with ``avg_non_ignore``, by
+    "labelled"; its ``class_weight`` of a single logit is the factor of class 1.
+    """
+    valid = mask != IGNORE_INDEX
+    labels = mask.where(valid, 0)
+    if logits.shape[1] == 1:
+        truth = labels[:, None].to(logits.dtype)
+    else:
+        truth = F.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
+    losses = F.binary_cross_entropy_with_logits(logits, truth, reduction="none") * valid[:, None]
+    if class_weights is not None:
+        losses = losses * class_weights[labels][:, None]
+    return losses.sum() / (logits.shape[1] * _divisor(mask, divide_by, class_weights))
+
+
+def _divisor(mask: Tensor, divide_by: str, class_weights: Tensor | None) -> Tensor | int:
+    """Return the number, or the weight, of the pixels that a loss is the mean of; never 0."""
+    if divide_by == "pixels":
+        return mask.numel()
+    labelled = mask[mask != IGNORE_INDEX]
+    if divide_by == "labelled" or class_weights is None:
+        return max(1, labelled.numel())
+    return class_weights[labelled].sum().clamp_min(_LEAST)
 
 
 def dice_loss(logits: Tensor, mask: Tensor) -> Tensor:
@@ -51,13 +105,14 @@ def dice_loss(logits: Tensor, mask: Tensor) -> Tensor:
     Parameters
     ----------
     logits
-        (B, C, H, W) float.
+        (B, C, H, W) float; with C = 1 the logit of the second of two classes.
     mask
         (B, H, W) int64 class index, 255 ignored.
     """
     valid = mask != IGNORE_INDEX
-    probabilities = logits.softmax(dim=1)[:, 1:] * valid[:, None]  # (B, C-1, H, W)
-    classes = torch.arange(1, logits.shape[1], device=mask.device).view(1, -1, 1, 1)
+    foreground = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)[:, 1:]
+    probabilities = foreground * valid[:, None]  # (B, C-1, H, W)
+    classes = torch.arange(1, 1 + probabilities.shape[1], device=mask.device).view(1, -1, 1, 1)
     truth = (mask[:, None] == classes).to(probabilities.dtype)  # (B, C-1, H, W)
     smoothing = DICE_SMOOTHING_SHARE * mask[0].numel()
     overlap = (probabilities * truth).sum(dim=(2, 3))  # (B, C-1)
@@ -70,31 +125,50 @@ class TrainingLoss:
     """The whole loss of a step, from the settings."""
 
     settings: LossSettings
+    align_corners: bool = False
 
     def __call__(
         self, main: Tensor, auxiliary: Sequence[Tensor], mask: Tensor, *, queries: Sequence[QueryLogits] = ()
     ) -> Tensor:
         """Return the scalar loss of the main logits and, weighted, the auxiliary ones.
 
-        Both are (B, C, h, w) at their head's resolution and are brought to the mask's bilinearly
-        (``align_corners=False``), in float32 whatever the network computed in. Where there are queries,
-        `MaskLoss` of these takes the place of the main logits' loss; of the settings it takes the class weights.
+        Both are (B, C, h, w) at their head's resolution, C = 1 for a single logit, and are brought to the mask's
+        bilinearly, in float32 whatever the network computed in. Where there are queries, `MaskLoss` of these takes the
+        place of the main logits' loss; of the settings it takes the class weights.
+
+        Raises
+        ------
+        InvalidInputError
+            If the settings weigh the auxiliary heads one by one, and there are not as many.
         """
         loss = self._of_queries(queries, mask) if queries else self._one_head(main, mask)
-        if self.settings.auxiliary > 0:
-            for logits in auxiliary:
-                loss = loss + self.settings.auxiliary * self._one_head(logits, mask, dice=False)
+        for weight, logits in zip(self._auxiliary_weights(len(auxiliary)), auxiliary, strict=True):
+            if weight > 0:
+                loss = loss + weight * self._one_head(logits, mask, dice=False)
         return loss
+
+    def _auxiliary_weights(self, n_heads: int) -> Sequence[float]:
+        weights = self.settings.auxiliary
+        if not isinstance(weights, tuple):
+            return [weights] * n_heads
+        if n_heads and len(weights) != n_heads:
+            raise InvalidInputError(f"loss.auxiliary has {len(weights)} weights for {n_heads} auxiliary heads")
+        return weights[:n_heads]
 
     def _of_queries(self, queries: Sequence[QueryLogits], mask: Tensor) -> Tensor:
         exact = [QueryLogits(classes=layer.classes.float(), masks=layer.masks.float()) for layer in queries]
         return MaskLoss(class_weights=self.settings.class_weights)(exact, mask)
 
     def _one_head(self, logits: Tensor, mask: Tensor, *, dice: bool = True) -> Tensor:
-        logits = F.interpolate(logits.float(), size=mask.shape[-2:], mode="bilinear", align_corners=False)
+        size = mask.shape[-2:]
+        logits = F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=self.align_corners)
         weights = self.settings.class_weights
         class_weights = None if weights is None else torch.tensor(weights, device=logits.device)
-        loss = self.settings.cross_entropy * cross_entropy(logits, mask, class_weights=class_weights)
+        is_binary = self.settings.sigmoid or logits.shape[1] == 1
+        entropy = binary_cross_entropy if is_binary else cross_entropy
+        loss = self.settings.cross_entropy * entropy(
+            logits, mask, class_weights=class_weights, divide_by=self.settings.divide_by
+        )
         if dice and self.settings.dice > 0:
             loss = loss + self.settings.dice * dice_loss(logits, mask)
         return loss

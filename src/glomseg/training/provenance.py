@@ -33,7 +33,10 @@ def describe_model(
         architecture=settings.model.architecture,
         options=resolved_options(settings.model.architecture, settings.model.options),
         classes=dataset.classes,
+        mean=settings.colors.mean,
+        std=settings.colors.std,
         scaling=settings.scaling.scaling(factor=settings.scaling.factor or 1.0),
+        inference=settings.inference.inference(),
         trained_on={
             "data": str(dataset.root),
             "data_sha256": combined_hash(hashes),

@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from glomseg.config import OptimizerSettings, Settings
+from glomseg.config import Settings
 from glomseg.data.loader import WindowDataset, make_loader, window_numbers
 from glomseg.data.store import TileStore
 from glomseg.inference.predictor import Predictor
@@ -18,11 +18,13 @@ from glomseg.metrics.pixels import PixelCounts, PixelMetrics, count_pixels, pixe
 from glomseg.models.batchnorm import synchronize_batchnorm
 from glomseg.models.model_files import save_model
 from glomseg.models.winograd import use_winograd
+from glomseg.optimization import OptimizerSettings
 from glomseg.progress import OnMessage, Progress
 from glomseg.runs import RunFolder, append_metrics, rewind_metrics
 from glomseg.training.averaging import WeightAverage
 from glomseg.training.checkpoint import load_checkpoint, save_checkpoint
 from glomseg.training.loop import TrainHooks, TrainState, run_steps
+from glomseg.training.parameters import parameter_groups
 from glomseg.types import ModelCard
 
 
@@ -107,19 +109,17 @@ def execute(fabric: Fabric, job: TrainJob, *, resume: bool, progress: Progress, 
 
 
 def make_optimizer(network: nn.Module, settings: OptimizerSettings, *, fused: bool) -> torch.optim.Optimizer:
-    """Return the optimizer; its learning rate is set anew at every step.
+    """Return the optimizer; its learning rates are set anew at every step.
 
     `fused` updates all weights in one pass: on a processor several times as fast, and the same up to rounding.
     """
+    groups = [
+        {"params": group.parameters, "lr": group.lr, "initial_lr": group.lr, "weight_decay": group.weight_decay}
+        for group in parameter_groups(network, settings)
+    ]
     if settings.name == "sgd":
-        return torch.optim.SGD(
-            network.parameters(),
-            lr=settings.lr,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-            fused=fused,
-        )
-    return torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, fused=fused)
+    return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=fused)
 
 
 def validate(fabric: Fabric, predictor: Predictor, tiles: TileStore) -> PixelCounts:

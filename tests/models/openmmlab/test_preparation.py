@@ -5,6 +5,7 @@ import pytest
 from glomseg.errors import InvalidInputError
 from glomseg.models.openmmlab.network import describe_network
 from glomseg.models.openmmlab.preparation import describe_classes, describe_preparation
+from glomseg.types import Scaling
 
 from .small import config
 
@@ -29,6 +30,22 @@ def test_the_scale_of_the_test_pipeline():
     assert "whatever its shape" in squeezed.notes[0]
     with pytest.raises(InvalidInputError, match="Resize in the test pipeline"):
         with_pipeline({"type": "Resize", "scale": 320})
+    both = with_pipeline({"type": "Resize", "scale": (320, 240), "scale_factor": 0.5, "keep_ratio": True})
+    assert both.scaling == fitted.scaling  # as MMCV has it
+
+
+def test_how_a_scale_factor_rounds_depends_on_keep_ratio():
+    for keeps in (True, False):
+        found = with_pipeline({"type": "Resize", "scale_factor": 0.5, "keep_ratio": keeps})
+        assert found.scaling == Scaling(factor=0.5, interpolation="bilinear", boxed=keeps)
+
+
+def test_the_interpolation_of_the_test_pipeline():
+    area = with_pipeline({"type": "Resize", "scale_factor": 0.5, "interpolation": "area"})
+    assert area.scaling.interpolation == "area"
+    cubic = with_pipeline({"type": "Resize", "scale_factor": 0.5, "interpolation": "bicubic"})
+    assert cubic.scaling.interpolation == "bilinear"
+    assert cubic.notes == ("Resize in the test pipeline has interpolation='bicubic'; here it is bilinear",)
 
 
 def test_steps_that_are_not_carried_over_are_named():
@@ -101,3 +118,19 @@ def test_classes_without_names_are_numbered():
     assert describe_classes({}, {"dataset_meta": {"classes": ["a"]}}, n_classes=2)[0].names[0] == "class 0"
     odd = {"dataset_meta": {"classes": ["a", "b"], "palette": [[1, 2], [3, 4]]}}
     assert describe_classes({}, odd, n_classes=2)[0].names == ("a", "b")
+
+
+def test_images_of_0x_are_padded_after_they_are_normalised():
+    normalise = {"type": "Normalize", "mean": [1, 2, 3], "std": [4, 5, 6], "to_rgb": True}
+    pad = {"type": "Pad", "size_divisor": 32}
+    padded = prepared(test_dataloader__dataset__pipeline=[normalise, pad], model__test_cfg={"mode": "whole"})
+    assert (padded.size_divisor, padded.notes) == (32, ())
+    before = with_pipeline(pad, normalise)
+    assert before.size_divisor == 1
+    assert before.notes == ("the step Pad of the test pipeline is not carried over",)
+
+
+def test_the_oldest_configs_say_the_test_mode_beside_the_model():
+    found = prepared(model__test_cfg=None, test_cfg={"mode": "slide", "crop_size": 64, "stride": 48})
+    assert found.inference.window_px == (64, 64)
+    assert prepared(model__test_cfg=None, test_cfg={"type": "TestLoop"}).inference.window_px is None

@@ -82,6 +82,12 @@ DEPTHS: dict[int, tuple[type[Block], tuple[int, int, int, int]]] = {
 """Block and number of blocks of each stage, by depth."""
 
 
+def stage_widths(depth: int, base_channels: int) -> tuple[int, ...]:
+    """Return the channels of the four features of a `ResNet`."""
+    expansion = DEPTHS[depth][0].expansion
+    return tuple(base_channels * 2**stage * expansion for stage in range(4))
+
+
 class ResNet(nn.Module):
     """ResNet in the forms that OpenMMLab calls ResNet, ResNetV1c (`deep_stem`) and ResNetV1d (`avg_down` as well).
 
@@ -153,7 +159,7 @@ class ResNet(nn.Module):
             in_channels = channels * block.expansion
         # Attributes, not a ModuleList: the names layer1 to layer4 are in every checkpoint.
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
-        self.out_channels = tuple(base_channels * 2**i * block.expansion for i in range(4))
+        self.out_channels = stage_widths(depth, base_channels)
         init_conv_bn(self)
         if zero_init_residual:
             for part in self.modules():

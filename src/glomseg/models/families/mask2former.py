@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
-from torch import nn
 
-from glomseg.models.backbones.resnet import ResNet
-from glomseg.models.backbones.swin import SwinTransformer
-from glomseg.models.families.options import BlockCounts, Depth, DropPathRate, StemWidth, Width
-from glomseg.models.heads.mask2former.head import Mask2FormerHead
-from glomseg.models.segmentor import Segmentor
+from glomseg.models.backbones.resnet import stage_widths
+from glomseg.models.compose import Description, Part
+from glomseg.models.families.options import BlockCounts, Depth, DropPathRate, StemWidth, SwinWidth, Width, WindowSize
+from glomseg.models.families.parts import swin
 
 QueryWidth = Annotated[int, Field(ge=32, le=1024, multiple_of=32)]
 QueryCount = Annotated[int, Field(ge=1, le=1000)]
@@ -23,7 +21,6 @@ SizeDivisor = Annotated[int, Field(ge=1, le=256)]
 
 def mask2former_resnet(
     *,
-    n_classes: int,
     depth: Depth,
     base_channels: Width = 64,
     stem_channels: StemWidth = 64,
@@ -32,13 +29,11 @@ def mask2former_resnet(
     encoder_layers: LayerCount = 6,
     decoder_layers: LayerCount = 9,
     size_divisor: SizeDivisor = 32,
-) -> Segmentor:
+) -> Description:
     """Return a Mask2Former on a ResNet with the plain stem.
 
     Parameters
     ----------
-    n_classes
-        Channels of the scores.
     depth
         Layers of the ResNet.
     base_channels, stem_channels
@@ -52,11 +47,9 @@ def mask2former_resnet(
     size_divisor
         Images are padded to multiples of it for prediction.
     """
-    backbone = ResNet(depth, base_channels=base_channels, stem_channels=stem_channels)
     return _mask2former(
-        backbone,
-        backbone.out_channels,
-        n_classes=n_classes,
+        {"name": "resnet", "depth": depth, "base_channels": base_channels, "stem_channels": stem_channels},
+        stage_widths(depth, base_channels),
         feat_channels=feat_channels,
         num_queries=num_queries,
         encoder_layers=encoder_layers,
@@ -67,17 +60,16 @@ def mask2former_resnet(
 
 def mask2former_swin(
     *,
-    n_classes: int,
-    embed_dims: Annotated[int, Field(ge=32, le=1024, multiple_of=32)] = 96,
+    embed_dims: SwinWidth = 96,
     depths: BlockCounts = (2, 2, 6, 2),
-    window_size: Annotated[int, Field(ge=2, le=64)] = 7,
+    window_size: WindowSize = 7,
     drop_path_rate: DropPathRate = 0.3,
     feat_channels: QueryWidth = 256,
     num_queries: QueryCount = 100,
     encoder_layers: LayerCount = 6,
     decoder_layers: LayerCount = 9,
     size_divisor: SizeDivisor = 32,
-) -> Segmentor:
+) -> Description:
     """Return a Mask2Former on a Swin Transformer.
 
     Parameters
@@ -90,20 +82,11 @@ def mask2former_swin(
         Side of a window in tokens: 7, or 12 in the networks that were trained at 384 pixels.
     drop_path_rate
         Of stochastic depth at the last block.
-    n_classes, feat_channels, num_queries, encoder_layers, decoder_layers, size_divisor
+    feat_channels, num_queries, encoder_layers, decoder_layers, size_divisor
         As for `mask2former_resnet`.
     """
-    backbone = SwinTransformer(
-        embed_dims=embed_dims,
-        depths=depths,
-        num_heads=tuple(embed_dims // 32 * 2**stage for stage in range(4)),
-        window_size=window_size,
-        drop_path_rate=drop_path_rate,
-    )
     return _mask2former(
-        backbone,
-        backbone.out_channels,
-        n_classes=n_classes,
+        *swin(embed_dims, depths=depths, window_size=window_size, drop_path_rate=drop_path_rate),
         feat_channels=feat_channels,
         num_queries=num_queries,
         encoder_layers=encoder_layers,
@@ -113,25 +96,27 @@ def mask2former_swin(
 
 
 def _mask2former(
-    backbone: nn.Module,
-    in_channels: Sequence[int],
+    backbone: Part,
+    widths: Sequence[int],
     *,
-    n_classes: int,
     feat_channels: int,
     num_queries: int,
     encoder_layers: int,
     decoder_layers: int,
     size_divisor: int,
-) -> Segmentor:
-    head = Mask2FormerHead(
-        in_channels,
-        n_classes=n_classes,
-        feat_channels=feat_channels,
-        out_channels=feat_channels,
-        num_queries=num_queries,
-        encoder_layers=encoder_layers,
-        encoder_feedforward=4 * feat_channels,
-        decoder_layers=decoder_layers,
-        decoder_feedforward=8 * feat_channels,
-    )
-    return Segmentor(backbone, head, size_divisor=size_divisor)
+) -> Description:
+    return {
+        "backbone": backbone,
+        "decode_head": {
+            "name": "mask2former",
+            "in_channels": widths,
+            "feat_channels": feat_channels,
+            "out_channels": feat_channels,
+            "num_queries": num_queries,
+            "encoder_layers": encoder_layers,
+            "encoder_feedforward": 4 * feat_channels,
+            "decoder_layers": decoder_layers,
+            "decoder_feedforward": 8 * feat_channels,
+        },
+        "size_divisor": size_divisor,
+    }

@@ -1,26 +1,25 @@
 """FCN, PSPNet, DeepLabV3 and DeepLabV3+ on a ResNet, each with an auxiliary FCN head on the third stage.
 
 They are OpenMMLab's ``fcn_r*``, ``pspnet_r*``, ``deeplabv3_r*`` and ``deeplabv3plus_r*``, and differ only in the
-head. What they have in common is explained once, at `fcn`.
+head. What they have in common is explained once, at `on_resnet`.
 """
 
-from glomseg.models.backbones.resnet import ResNet
+from glomseg.models.backbones.resnet import stage_widths
+from glomseg.models.compose import Description
 from glomseg.models.families.options import Depth, Dilations, Dropout, OutputStride, StemWidth, Variant, Width
-from glomseg.models.heads.aspp import ASPPHead, DepthwiseSeparableASPPHead
-from glomseg.models.heads.fcn import FCNHead
-from glomseg.models.heads.psp import PSPHead
-from glomseg.models.segmentor import Segmentor
+from glomseg.models.families.parts import one_conv_fcn
 
-STRIDES = {8: (1, 2, 1, 1), 16: (1, 2, 2, 1), 32: (1, 2, 2, 2)}
+_STRIDES = {8: (1, 2, 1, 1), 16: (1, 2, 2, 1), 32: (1, 2, 2, 2)}
 """Strides of the four stages by output stride."""
 
-DILATIONS = {8: (1, 1, 2, 4), 16: (1, 1, 1, 2), 32: (1, 1, 1, 1)}
+_DILATIONS = {8: (1, 1, 2, 4), 16: (1, 1, 1, 2), 32: (1, 1, 1, 1)}
 """Dilations that keep the field of view of output stride 32."""
 
 
-def fcn(
+def on_resnet(
+    head: str,
+    /,
     *,
-    n_classes: int,
     depth: Depth,
     variant: Variant = "v1c",
     output_stride: OutputStride = 8,
@@ -31,13 +30,13 @@ def fcn(
     contract_dilation: bool = True,
     zero_init_residual: bool = True,
     dropout: Dropout = 0.1,
-) -> Segmentor:
-    """Return an FCN: two convolutions and their input, joined and classified.
+) -> Description:
+    """Return a network with a head that works on the last feature: FCN or PSPNet.
 
     Parameters
     ----------
-    n_classes
-        Channels of the logits.
+    head
+        "fcn": two convolutions and their input, joined; "psp": the feature joined with its averages over coarse grids.
     depth
         Layers of the ResNet.
     variant
@@ -55,60 +54,33 @@ def fcn(
     dropout
         Probability that a channel is dropped before the classifiers in training.
     """
-    backbone = _backbone(
-        depth,
-        variant=variant,
-        output_stride=output_stride,
-        base_channels=base_channels,
-        stem_channels=stem_channels,
-        contract_dilation=contract_dilation,
-        zero_init_residual=zero_init_residual,
-    )
-    head = FCNHead(backbone.out_channels[3], channels=head_channels, n_classes=n_classes, in_index=3, dropout=dropout)
-    auxiliary = _auxiliary_head(backbone, channels=auxiliary_channels, n_classes=n_classes, dropout=dropout)
-    return Segmentor(backbone, head, auxiliary)
-
-
-def pspnet(
-    *,
-    n_classes: int,
-    depth: Depth,
-    variant: Variant = "v1c",
-    output_stride: OutputStride = 8,
-    base_channels: Width = 64,
-    stem_channels: StemWidth = 64,
-    head_channels: Width = 512,
-    auxiliary_channels: Width = 256,
-    contract_dilation: bool = True,
-    zero_init_residual: bool = True,
-    dropout: Dropout = 0.1,
-) -> Segmentor:
-    """Return a PSPNet, which joins the feature with its averages over coarse grids.
-
-    Parameters
-    ----------
-    head_channels, auxiliary_channels
-        Widths of the pyramid pooling head and of the auxiliary head.
-
-    The others are those of `fcn`.
-    """
-    backbone = _backbone(
-        depth,
-        variant=variant,
-        output_stride=output_stride,
-        base_channels=base_channels,
-        stem_channels=stem_channels,
-        contract_dilation=contract_dilation,
-        zero_init_residual=zero_init_residual,
-    )
-    head = PSPHead(backbone.out_channels[3], channels=head_channels, n_classes=n_classes, in_index=3, dropout=dropout)
-    auxiliary = _auxiliary_head(backbone, channels=auxiliary_channels, n_classes=n_classes, dropout=dropout)
-    return Segmentor(backbone, head, auxiliary)
+    widths = stage_widths(depth, base_channels)
+    return {
+        "backbone": {
+            "name": "resnet",
+            "depth": depth,
+            "base_channels": base_channels,
+            "stem_channels": stem_channels,
+            "strides": _STRIDES[output_stride],
+            "dilations": _DILATIONS[output_stride],
+            "deep_stem": variant != "v1",
+            "avg_down": variant == "v1d",
+            "contract_dilation": contract_dilation,
+            "zero_init_residual": zero_init_residual,
+        },
+        "decode_head": {
+            "name": head,
+            "in_channels": widths[3],
+            "in_index": 3,
+            "channels": head_channels,
+            "dropout": dropout,
+        },
+        "auxiliary_head": one_conv_fcn(widths, 2, channels=auxiliary_channels, dropout=dropout),
+    }
 
 
 def deeplabv3(
     *,
-    n_classes: int,
     depth: Depth,
     variant: Variant = "v1c",
     output_stride: OutputStride = 8,
@@ -120,7 +92,7 @@ def deeplabv3(
     contract_dilation: bool = True,
     zero_init_residual: bool = True,
     dropout: Dropout = 0.1,
-) -> Segmentor:
+) -> Description:
     """Return a DeepLabV3, which looks at the feature with several dilations at once.
 
     Parameters
@@ -130,32 +102,27 @@ def deeplabv3(
     dilations
         Of the head's branches, in pixels of the last feature; a branch of dilation 1 is a 1x1 convolution.
 
-    The others are those of `fcn`.
+    The others are those of `on_resnet`.
     """
-    backbone = _backbone(
-        depth,
+    network = on_resnet(
+        "aspp",
+        depth=depth,
         variant=variant,
         output_stride=output_stride,
         base_channels=base_channels,
         stem_channels=stem_channels,
+        head_channels=head_channels,
+        auxiliary_channels=auxiliary_channels,
         contract_dilation=contract_dilation,
         zero_init_residual=zero_init_residual,
-    )
-    head = ASPPHead(
-        backbone.out_channels[3],
-        channels=head_channels,
-        n_classes=n_classes,
-        in_index=3,
-        dilations=dilations,
         dropout=dropout,
     )
-    auxiliary = _auxiliary_head(backbone, channels=auxiliary_channels, n_classes=n_classes, dropout=dropout)
-    return Segmentor(backbone, head, auxiliary)
+    network["decode_head"]["dilations"] = dilations
+    return network
 
 
 def deeplabv3plus(
     *,
-    n_classes: int,
     depth: Depth,
     variant: Variant = "v1c",
     output_stride: OutputStride = 8,
@@ -168,73 +135,29 @@ def deeplabv3plus(
     contract_dilation: bool = True,
     zero_init_residual: bool = True,
     dropout: Dropout = 0.1,
-) -> Segmentor:
+) -> Description:
     """Return a DeepLabV3+: separable branches of several dilations, refined at stride 4.
 
     Parameters
     ----------
-    head_channels, auxiliary_channels
-        Widths of the atrous spatial pyramid head and of the auxiliary head.
     c1_channels
         To how many channels the first stage's feature is brought before it refines.
-    dilations
-        Of the head's branches, in pixels of the last feature; a branch of dilation 1 is a 1x1 convolution.
 
-    The others are those of `fcn`.
+    The others are those of `deeplabv3`.
     """
-    backbone = _backbone(
-        depth,
+    network = deeplabv3(
+        depth=depth,
         variant=variant,
         output_stride=output_stride,
         base_channels=base_channels,
         stem_channels=stem_channels,
-        contract_dilation=contract_dilation,
-        zero_init_residual=zero_init_residual,
-    )
-    head = DepthwiseSeparableASPPHead(
-        backbone.out_channels[3],
-        channels=head_channels,
-        n_classes=n_classes,
-        c1_in_channels=backbone.out_channels[0],
-        c1_channels=c1_channels,
-        in_index=3,
+        head_channels=head_channels,
+        auxiliary_channels=auxiliary_channels,
         dilations=dilations,
-        dropout=dropout,
-    )
-    auxiliary = _auxiliary_head(backbone, channels=auxiliary_channels, n_classes=n_classes, dropout=dropout)
-    return Segmentor(backbone, head, auxiliary)
-
-
-def _backbone(
-    depth: Depth,
-    *,
-    variant: Variant,
-    output_stride: OutputStride,
-    base_channels: int,
-    stem_channels: int,
-    contract_dilation: bool,
-    zero_init_residual: bool,
-) -> ResNet:
-    return ResNet(
-        depth,
-        base_channels=base_channels,
-        stem_channels=stem_channels,
-        strides=STRIDES[output_stride],
-        dilations=DILATIONS[output_stride],
-        deep_stem=variant != "v1",
-        avg_down=variant == "v1d",
         contract_dilation=contract_dilation,
         zero_init_residual=zero_init_residual,
-    )
-
-
-def _auxiliary_head(backbone: ResNet, *, channels: int, n_classes: int, dropout: float) -> FCNHead:
-    return FCNHead(
-        backbone.out_channels[2],
-        channels=channels,
-        n_classes=n_classes,
-        in_index=2,
-        num_convs=1,
-        concat_input=False,
         dropout=dropout,
     )
+    refined = {"c1_in_channels": stage_widths(depth, base_channels)[0], "c1_channels": c1_channels}
+    network["decode_head"] |= {"name": "separable_aspp", **refined}
+    return network

@@ -3,30 +3,18 @@
 The heads classify the finest feature, which has the image's size; an auxiliary FCN head works on the one before.
 """
 
-from torch import nn
-
-from glomseg.models.backbones.unet import UNet
+from glomseg.models.compose import Description
 from glomseg.models.families.options import Dilations, Dropout, Width
-from glomseg.models.heads.aspp import ASPPHead
-from glomseg.models.heads.fcn import FCNHead
-from glomseg.models.heads.psp import PSPHead
-from glomseg.models.segmentor import Segmentor
+from glomseg.models.families.parts import one_conv_fcn
 
 
 def fcn_unet(
-    *,
-    n_classes: int,
-    base_channels: Width = 64,
-    head_channels: Width = 64,
-    auxiliary_channels: Width = 64,
-    dropout: Dropout = 0.1,
-) -> Segmentor:
+    *, base_channels: Width = 64, head_channels: Width = 64, auxiliary_channels: Width = 64, dropout: Dropout = 0.1
+) -> Description:
     """Return a U-Net with one more convolution before the classifier.
 
     Parameters
     ----------
-    n_classes
-        Channels of the logits.
     base_channels
         Width of the U-Net's first stage; each further stage doubles it.
     head_channels, auxiliary_channels
@@ -34,40 +22,32 @@ def fcn_unet(
     dropout
         Probability that a channel is dropped before the classifiers in training.
     """
-    head = FCNHead(
-        base_channels,
-        channels=head_channels,
-        n_classes=n_classes,
-        in_index=-1,
-        num_convs=1,
-        concat_input=False,
-        dropout=dropout,
-    )
-    return _on_unet(head, base_channels, n_classes=n_classes, auxiliary_channels=auxiliary_channels, dropout=dropout)
+    widths = (2 * base_channels, base_channels)  # of the two finest features, which come last
+    return {
+        # Fresh weights are drawn in this order, and a seed has to go on giving the same ones.
+        "decode_head": one_conv_fcn(widths, -1, channels=head_channels, dropout=dropout),
+        "auxiliary_head": one_conv_fcn(widths, -2, channels=auxiliary_channels, dropout=dropout),
+        "backbone": {"name": "unet", "base_channels": base_channels},
+    }
 
 
 def pspnet_unet(
-    *,
-    n_classes: int,
-    base_channels: Width = 64,
-    head_channels: Width = 16,
-    auxiliary_channels: Width = 64,
-    dropout: Dropout = 0.1,
-) -> Segmentor:
+    *, base_channels: Width = 64, head_channels: Width = 16, auxiliary_channels: Width = 64, dropout: Dropout = 0.1
+) -> Description:
     """Return a U-Net with a pyramid pooling head; its parameters are those of `fcn_unet`."""
-    head = PSPHead(base_channels, channels=head_channels, n_classes=n_classes, in_index=-1, dropout=dropout)
-    return _on_unet(head, base_channels, n_classes=n_classes, auxiliary_channels=auxiliary_channels, dropout=dropout)
+    plain = fcn_unet(base_channels=base_channels, auxiliary_channels=auxiliary_channels, dropout=dropout)
+    head = {"in_channels": base_channels, "in_index": -1, "channels": head_channels, "dropout": dropout}
+    return plain | {"decode_head": {"name": "psp", **head}}
 
 
 def deeplabv3_unet(
     *,
-    n_classes: int,
     base_channels: Width = 64,
     head_channels: Width = 16,
     auxiliary_channels: Width = 64,
     dilations: Dilations = (1, 12, 24, 36),
     dropout: Dropout = 0.1,
-) -> Segmentor:
+) -> Description:
     """Return a U-Net with an atrous spatial pyramid head.
 
     Parameters
@@ -77,27 +57,10 @@ def deeplabv3_unet(
 
     The others are those of `fcn_unet`.
     """
-    head = ASPPHead(
-        base_channels,
-        channels=head_channels,
-        n_classes=n_classes,
-        in_index=-1,
-        dilations=dilations,
+    plain = pspnet_unet(
+        base_channels=base_channels,
+        head_channels=head_channels,
+        auxiliary_channels=auxiliary_channels,
         dropout=dropout,
     )
-    return _on_unet(head, base_channels, n_classes=n_classes, auxiliary_channels=auxiliary_channels, dropout=dropout)
-
-
-def _on_unet(
-    head: nn.Module, base_channels: int, *, n_classes: int, auxiliary_channels: int, dropout: float
-) -> Segmentor:
-    auxiliary = FCNHead(
-        2 * base_channels,
-        channels=auxiliary_channels,
-        n_classes=n_classes,
-        in_index=-2,
-        num_convs=1,
-        concat_input=False,
-        dropout=dropout,
-    )
-    return Segmentor(UNet(base_channels=base_channels), head, auxiliary)
+    return plain | {"decode_head": {**plain["decode_head"], "name": "aspp", "dilations": dilations}}

@@ -4,21 +4,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from glomseg.models.backbones.vit import VisionTransformer
+from glomseg.models.compose import Description
 from glomseg.models.families.options import BlockCount, Dropout, DropPathRate, Width
+from glomseg.models.families.parts import VIT_HEAD_WIDTH, vit
 from glomseg.models.families.upernet import upernet
-from glomseg.models.heads.fcn import FCNHead
-from glomseg.models.heads.segmenter import SegmenterMaskTransformerHead
-from glomseg.models.necks.multilevel import MultiLevelNeck
-from glomseg.models.segmentor import Segmentor
 
-TokenWidth = Annotated[int, Field(ge=64, le=4096, multiple_of=64)]
+TokenWidth = Annotated[int, Field(ge=64, le=4096, multiple_of=VIT_HEAD_WIDTH)]
 ImageSide = Annotated[int, Field(ge=16, le=4096)]
 
 
 def upernet_vit(
     *,
-    n_classes: int,
     image_side_px: ImageSide = 512,
     embed_dims: TokenWidth = 768,
     final_norm: bool = False,
@@ -28,13 +24,11 @@ def upernet_vit(
     auxiliary_channels: Width = 256,
     drop_path_rate: DropPathRate = 0.0,
     dropout: Dropout = 0.1,
-) -> Segmentor:
+) -> Description:
     """Return UPerNet on a Vision Transformer of 12 layers: OpenMMLab's ``vit_vit-b16*`` and ``vit_deit-*16*``.
 
     Parameters
     ----------
-    n_classes
-        Channels of the logits.
     image_side_px
         Side of the images that the position embedding is for; others are taken too.
     embed_dims
@@ -52,43 +46,36 @@ def upernet_vit(
     dropout
         Probability that a channel is dropped before the classifiers in training.
     """
-    backbone = VisionTransformer(
-        img_size=(image_side_px, image_side_px),
-        embed_dims=embed_dims,
-        num_heads=embed_dims // 64,
-        out_indices=(2, 5, 8, 11),
-        final_norm=final_norm,
-        drop_path_rate=drop_path_rate,
-        patch_bias=patch_bias,
-    )
+    widths = (embed_dims,) * 4
+    backbone = vit(embed_dims, image_side_px=image_side_px, patch_bias=patch_bias, drop_path_rate=drop_path_rate) | {
+        "out_indices": (2, 5, 8, 11),
+        "final_norm": final_norm,
+    }
+    neck = {"name": "multilevel", "in_channels": widths, "out_channels": embed_dims}
     return upernet(
         backbone,
-        backbone.out_channels,
-        n_classes=n_classes,
+        widths,
+        neck=neck if multilevel_neck else None,
         head_channels=head_channels,
         auxiliary_channels=auxiliary_channels,
-        dropout=dropout,
         auxiliary_index=3,
-        neck=MultiLevelNeck(backbone.out_channels, out_channels=embed_dims) if multilevel_neck else None,
+        dropout=dropout,
     )
 
 
 def segmenter(
     *,
-    n_classes: int,
     head: Literal["mask", "linear"] = "mask",
     image_side_px: ImageSide = 512,
     embed_dims: TokenWidth = 768,
     num_layers: BlockCount = 12,
     patch_bias: bool = False,
     drop_path_rate: DropPathRate = 0.1,
-) -> Segmentor:
+) -> Description:
     """Return a Segmenter: OpenMMLab's ``segmenter_vit-*_mask`` and ``segmenter_vit-*_fcn``.
 
     Parameters
     ----------
-    n_classes
-        Channels of the logits.
     head
         "mask": a transformer of two layers in which classes are tokens; "linear": only a classifier.
     image_side_px
@@ -102,25 +89,13 @@ def segmenter(
     drop_path_rate
         Of stochastic depth at the last layer.
     """
-    num_heads = embed_dims // 64
-    backbone = VisionTransformer(
-        img_size=(image_side_px, image_side_px),
-        embed_dims=embed_dims,
-        num_layers=num_layers,
-        num_heads=num_heads,
-        out_indices=(num_layers - 1,),
-        final_norm=True,
-        drop_path_rate=drop_path_rate,
-        patch_bias=patch_bias,
-    )
+    backbone = vit(embed_dims, image_side_px=image_side_px, patch_bias=patch_bias, drop_path_rate=drop_path_rate) | {
+        "num_layers": num_layers,
+        "out_indices": (num_layers - 1,),
+        "final_norm": True,
+    }
     if head == "linear":
-        linear = FCNHead(
-            embed_dims, channels=embed_dims, n_classes=n_classes, num_convs=0, concat_input=False, dropout=0
-        )
-        return Segmentor(backbone, linear)
-    return Segmentor(
-        backbone,
-        SegmenterMaskTransformerHead(
-            embed_dims, embed_dims=embed_dims, num_layers=2, num_heads=num_heads, n_classes=n_classes
-        ),
-    )
+        part = {"name": "fcn", "channels": embed_dims, "num_convs": 0, "concat_input": False, "dropout": 0.0}
+    else:
+        part = {"name": "segmenter", "embed_dims": embed_dims, "num_layers": 2, "num_heads": backbone["num_heads"]}
+    return {"backbone": backbone, "decode_head": {**part, "in_channels": embed_dims}}

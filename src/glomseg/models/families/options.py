@@ -36,3 +36,9 @@ BlockCounts = tuple[BlockCount, BlockCount, BlockCount, BlockCount]
 
 DropPathRate = Annotated[float, Field(ge=0, lt=1)]
 """Probability that the last residual branch is left out in training."""
+
+SwinWidth = Annotated[int, Field(ge=32, le=1024, multiple_of=32)]
+"""Channels of a Swin Transformer's first stage."""
+
+WindowSize = Annotated[int, Field(ge=2, le=64)]
+"""Side in tokens of a Swin Transformer's window."""

@@ -1,26 +1,23 @@
 """SegFormer: OpenMMLab's ``segformer_mit-b*``."""
 
-from glomseg.models.backbones.mit import MixVisionTransformer
+from glomseg.models.compose import Description
 from glomseg.models.families.options import BlockCounts, Dropout, DropPathRate, Width
-from glomseg.models.heads.segformer import SegFormerHead
-from glomseg.models.segmentor import Segmentor
+
+_N_HEADS = (1, 2, 5, 8)
 
 
 def segformer(
     *,
-    n_classes: int,
     embed_dims: Width = 64,
     depths: BlockCounts = (3, 4, 6, 3),
     head_channels: Width = 256,
     drop_path_rate: DropPathRate = 0.1,
     dropout: Dropout = 0.1,
-) -> Segmentor:
+) -> Description:
     """Return a SegFormer: MiT with a head of 1x1 convolutions.
 
     Parameters
     ----------
-    n_classes
-        Channels of the logits.
     embed_dims
         Channels of an attention head; the stages have 1, 2, 5 and 8 heads.
     depths
@@ -32,6 +29,18 @@ def segformer(
     dropout
         Probability that a channel is dropped before the classifier in training.
     """
-    backbone = MixVisionTransformer(embed_dims=embed_dims, depths=depths, drop_path_rate=drop_path_rate)
-    head = SegFormerHead(backbone.out_channels, channels=head_channels, n_classes=n_classes, dropout=dropout)
-    return Segmentor(backbone, head)
+    return {
+        "backbone": {
+            "name": "mit",
+            "embed_dims": embed_dims,
+            "depths": depths,
+            "num_heads": _N_HEADS,
+            "drop_path_rate": drop_path_rate,
+        },
+        "decode_head": {
+            "name": "segformer",
+            "in_channels": tuple(embed_dims * n_heads for n_heads in _N_HEADS),
+            "channels": head_channels,
+            "dropout": dropout,
+        },
+    }

@@ -1,66 +1,16 @@
-"""What each part of a config becomes here, in words, and what is not carried over."""
+"""What network and preparation of a config become here, in words."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from glomseg.models.openmmlab.config import read_config
-from glomseg.models.openmmlab.network import NetworkDescription, describe_network
-from glomseg.models.openmmlab.preparation import Preparation, describe_classes, describe_preparation
+from glomseg.models.openmmlab.network import NetworkDescription
+from glomseg.models.openmmlab.preparation import Preparation
 from glomseg.types import Classes
 
-_READ_FOR_MODELS = frozenset(
-    {"model", "data_preprocessor", "img_norm_cfg", "test_pipeline", "test_dataloader", "data", "metainfo"}
-)
-_ONLY_NAMES = frozenset(
-    {"norm_cfg", "crop_size", "img_scale", "img_ratios", "scale", "num_classes", "dataset_type", "data_root", "depths"}
-    | {"checkpoint_file", "pretrained", "backbone_norm_cfg", "ham_norm_cfg", "checkpoint", "optimizer"}
-)
-"""Names that configs give to values which other parts then use."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """A config in words.
-
-    Attributes
-    ----------
-    rows
-        (what it is in the config, what it becomes here).
-    not_carried
-        Names in the config that have no place here.
-    notes
-        What is done otherwise than the config says, in sentences.
-    """
-
-    rows: tuple[tuple[str, str], ...]
-    not_carried: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-def explain_config(path: str | Path) -> Explanation:
-    """Return what each part of a config file becomes in glomseg.
-
-    Raises
-    ------
-    InvalidInputError
-        If the config is not plain, or its network is of a kind that glomseg does not have.
-    """
-    config = read_config(Path(path))
-    network = describe_network(config.values.get("model"))
-    preparation = describe_preparation(config.values, network)
-    classes, class_notes = describe_classes(config.values, {}, n_classes=network.n_classes)
-    known = _READ_FOR_MODELS | _ONLY_NAMES
-    return Explanation(
-        rows=(*_network_rows(config.values["model"], network), *_preparation_rows(preparation), _class_row(classes)),
-        not_carried=tuple(name for name in config.values if name not in known),
-        notes=(*config.notes, *preparation.notes, *class_notes),
-    )
-
-
-def _network_rows(model: Mapping[str, Any], network: NetworkDescription) -> list[tuple[str, str]]:
-    rows = []
+def network_rows(values: Mapping[str, Any], network: NetworkDescription) -> list[tuple[str, str]]:
+    """Return (what it is in the config, what it becomes here) for the parts of a ``model``."""
+    model, rows = values["model"], []
     for place in ("backbone", "neck", "decode_head", "auxiliary_head"):
         if place not in network.options:
             continue
@@ -77,7 +27,8 @@ def _call(part: Mapping[str, Any]) -> str:
     return f"{part['name']}({options})"
 
 
-def _preparation_rows(preparation: Preparation) -> list[tuple[str, str]]:
+def preparation_rows(preparation: Preparation) -> list[tuple[str, str]]:
+    """Return what becomes of the ways in which a config prepares images and runs its network on them."""
     scaling, inference = preparation.scaling, preparation.inference
     order = "blue, green, red" if preparation.is_bgr else "red, green, blue"
     colors = f"{order}: mean {_listed(preparation.mean)}, standard deviation {_listed(preparation.std)}"
@@ -97,7 +48,8 @@ def _preparation_rows(preparation: Preparation) -> list[tuple[str, str]]:
     return [("colours", colors), ("input scale", size), ("test mode", mode)]
 
 
-def _class_row(classes: Classes) -> tuple[str, str]:
+def class_row(classes: Classes) -> tuple[str, str]:
+    """Return what the classes of a config are called."""
     return "classes", f"{len(classes)}: {', '.join(classes.names[:12])}{', ...' if len(classes) > 12 else ''}"
 
 

@@ -12,18 +12,19 @@ from torch import nn
 from glomseg.errors import InvalidInputError
 from glomseg.files import atomic_path, make_folder, write_text
 from glomseg.models import compose
-from glomseg.models.build import COMPOSED, build_model, resolved_options
-from glomseg.models.openmmlab.families import composed_options
+from glomseg.models.build import describe_architecture
 from glomseg.models.openmmlab.network import describe_network
 from glomseg.models.openmmlab.parts import BACKBONES, HEADS, NECKS
 from glomseg.models.openmmlab.translation import Translation
-from glomseg.types import ModelCard
+from glomseg.types import ModelCard, Scaling
 
 _TABLES: dict[str, tuple[Mapping[str, Translation], Mapping[str, Callable[..., nn.Module]]]] = {
     "backbone": (BACKBONES, compose.BACKBONES),
     "neck": (NECKS, compose.NECKS),
-    "head": (HEADS, compose.HEADS),
+    "decode_head": (HEADS, compose.HEADS),
+    "auxiliary_head": (HEADS, compose.HEADS),
 }
+"""What the parts at each place of a description are called there, and what builds them here."""
 
 
 def save_openmmlab(
@@ -39,7 +40,7 @@ def save_openmmlab(
     InvalidInputError
         If MMSegmentation does not have such a network.
     """
-    values = _config_values(card)
+    values = config_values(card)
     text = "".join(f"{key} = {value!r}\n" for key, value in values.items())
     folder = make_folder(folder)
     config, checkpoint = folder / f"{name}.py", folder / f"{name}.pth"
@@ -51,7 +52,14 @@ def save_openmmlab(
     return config, checkpoint
 
 
-def _config_values(card: ModelCard) -> dict[str, Any]:
+def config_values(card: ModelCard) -> dict[str, Any]:
+    """Return the config that MMSegmentation tests a model with, by the names of its values.
+
+    Raises
+    ------
+    InvalidInputError
+        If MMSegmentation does not have such a network.
+    """
     model = _model(card)
     dataset = {"type": "BaseSegDataset", "metainfo": _metainfo(card), "pipeline": _pipeline(card)}
     return {
@@ -64,6 +72,7 @@ def _config_values(card: ModelCard) -> dict[str, Any]:
             "dataset": dataset,
             "sampler": {"type": "DefaultSampler", "shuffle": False},
         },
+        **_tta_values(card),
     }
 
 
@@ -72,20 +81,26 @@ def _metainfo(card: ModelCard) -> dict[str, Any]:
 
 
 def _model(card: ModelCard) -> dict[str, Any]:
-    if card.architecture == COMPOSED:
-        options = dict(card.options)
-    else:
-        options = composed_options(card.architecture, resolved_options(card.architecture, card.options))
-    _check_same_entries(card, options)
-    head = options["decode_head"]
+    description = describe_architecture(card.architecture, card.options)
+    head = description["decode_head"]
     has_corners = "align_corners" in inspect.signature(compose.HEADS[head["name"]]).parameters
     if has_corners and bool(head.get("align_corners", False)) != card.inference.align_corners:
         raise InvalidInputError("MMSegmentation has one align_corners for a head and its logits; here they differ")
-    n_classes, is_single = len(card.classes), bool(options.get("single_logit"))
-    n_logits = 1 if is_single else n_classes
-    head_options: dict[str, Any] = {"num_classes": n_classes, "align_corners": card.inference.align_corners}
-    if is_single:
-        head_options |= {"out_channels": 1, "threshold": card.inference.threshold or 0.5}
+    model = {
+        "type": "EncoderDecoder",
+        "data_preprocessor": _preprocessor(card, size_divisor=description.get("size_divisor", 1)),
+        **_parts(card, description),
+        "train_cfg": {},
+        "test_cfg": {"mode": "whole"},
+    }
+    window, stride = card.inference.window_px, card.inference.stride_px
+    if window is not None and stride is not None:
+        model["test_cfg"] = {"mode": "slide", "crop_size": tuple(window), "stride": tuple(stride)}
+    describe_network(model)  # what cannot be read back was not written right
+    return model
+
+
+def _preprocessor(card: ModelCard, *, size_divisor: int) -> dict[str, Any]:
     colors: dict[str, Any] = {
         "type": "SegDataPreProcessor",
         "mean": list(card.mean),
@@ -94,47 +109,30 @@ def _model(card: ModelCard) -> dict[str, Any]:
         "pad_val": 0,
         "seg_pad_val": 255,
     }
-    if options.get("size_divisor", 1) != 1:
-        colors["test_cfg"] = {"size_divisor": options["size_divisor"]}
-    model: dict[str, Any] = {
-        "type": "EncoderDecoder",
-        "data_preprocessor": colors,
-        "backbone": _theirs("backbone", options["backbone"]),
-    }
-    if options.get("neck") is not None:
-        model["neck"] = _theirs("neck", options["neck"])
-    model["decode_head"] = _theirs("head", {**options["decode_head"], "n_classes": n_logits}) | head_options
-    auxiliary = options.get("auxiliary_head")
-    if isinstance(auxiliary, list):
-        model["auxiliary_head"] = [
-            _theirs("head", {**part, "n_classes": n_logits}) | head_options for part in auxiliary
-        ]
-    elif auxiliary is not None:
-        model["auxiliary_head"] = _theirs("head", {**auxiliary, "n_classes": n_logits}) | head_options
-    window, stride = card.inference.window_px, card.inference.stride_px
-    model |= {"train_cfg": {}, "test_cfg": {"mode": "whole"}}
-    if window is not None and stride is not None:
-        model["test_cfg"] = {"mode": "slide", "crop_size": tuple(window), "stride": tuple(stride)}
-    describe_network(model)  # what cannot be read back was not written right
-    return model
+    return colors if size_divisor == 1 else colors | {"test_cfg": {"size_divisor": size_divisor}}
 
 
-def _check_same_entries(card: ModelCard, options: Mapping[str, Any]) -> None:
-    with torch.device("meta"):
-        networks = [
-            build_model(architecture, n_classes=len(card.classes), **described)
-            for architecture, described in ((card.architecture, card.options), (COMPOSED, options))
-        ]
-    shapes = [[(name, value.shape) for name, value in network.state_dict().items()] for network in networks]
-    if shapes[0] != shapes[1]:
-        raise InvalidInputError(f"a {card.architecture} with {dict(card.options)} has no counterpart in MMSegmentation")
+def _parts(card: ModelCard, description: compose.Description) -> dict[str, Any]:
+    n_classes, is_single = len(card.classes), description.get("single_logit", False)
+    of_heads: dict[str, Any] = {"num_classes": n_classes, "align_corners": card.inference.align_corners}
+    if is_single:
+        of_heads |= {"out_channels": 1, "threshold": card.inference.threshold or 0.5}
+
+    def written(place: str, part: compose.Part | list[compose.Part]) -> Any:
+        if isinstance(part, list):
+            return [written(place, item) for item in part]
+        if not place.endswith("head"):
+            return _theirs(place, part, architecture=card.architecture)
+        head = part | {"n_classes": 1 if is_single else n_classes}
+        return _theirs(place, head, architecture=card.architecture) | of_heads
+
+    return {place: written(place, description[place]) for place in _TABLES if description.get(place) is not None}
 
 
-def _theirs(kind: str, part: Mapping[str, Any]) -> dict[str, Any]:
+def _theirs(place: str, part: compose.Part, *, architecture: str) -> dict[str, Any]:
     """Return OpenMMLab's description of a part, with every option written out."""
-    translations, constructors = _TABLES[kind]
-    builder = constructors[part["name"]]
-    parameters = inspect.signature(builder).parameters
+    translations, constructors = _TABLES[place]
+    parameters = inspect.signature(constructors[part["name"]]).parameters
     options = {name: item.default for name, item in parameters.items() if item.default is not item.empty}
     options |= {name: value for name, value in part.items() if name != "name"}
     fitting = {
@@ -144,7 +142,10 @@ def _theirs(kind: str, part: Mapping[str, Any]) -> dict[str, Any]:
     }
     type_ = max(fitting, key=lambda name: len(fitting[name].fixed), default=None)
     if type_ is None or (fitting[type_].more is not None and fitting[type_].back is None):
-        raise InvalidInputError(f"the {kind} {part['name']!r} cannot be written for MMSegmentation")
+        raise InvalidInputError(
+            f"a {architecture} cannot be written for MMSegmentation, which has nothing like its "
+            f"{place} {part['name']!r}"
+        )
     known = fitting[type_]
     theirs: dict[str, Any] = {"type": known.scope + type_}
     theirs |= {name: _tuples(options[name]) for name in known.kept if name in options.keys() - known.fixed}
@@ -172,16 +173,35 @@ def _tuples(value: Any) -> Any:
 
 
 def _pipeline(card: ModelCard) -> list[dict[str, Any]]:
-    scaling = card.scaling
-    resize: dict[str, Any] = {"type": "Resize", "keep_ratio": True, "interpolation": scaling.interpolation}
-    if scaling.fit_px is not None:
-        resize["scale"] = tuple(scaling.fit_px)
-    else:
-        resize["scale_factor"] = scaling.factor
-    is_resized = scaling.fit_px is not None or scaling.factor != 1
+    is_resized = card.scaling.fit_px is not None or card.scaling.factor != 1
     return [
         {"type": "LoadImageFromFile"},
-        *([resize] if is_resized else []),
+        *([_resize(card.scaling)] if is_resized else []),
         {"type": "LoadAnnotations"},
         {"type": "PackSegInputs"},
     ]
+
+
+def _resize(scaling: Scaling) -> dict[str, Any]:
+    resize: dict[str, Any] = {"type": "Resize", "interpolation": scaling.interpolation}
+    if scaling.fit_px is not None:
+        return resize | {"keep_ratio": True, "scale": tuple(scaling.fit_px)}
+    return resize | {"keep_ratio": scaling.boxed, "scale_factor": scaling.factor}
+
+
+def _tta_values(card: ModelCard) -> dict[str, Any]:
+    """Return what ``tools/test.py --tta`` needs; nothing where MMSegmentation cannot flip like that."""
+    if card.tta is None or "both" in card.tta.flips:
+        return {}
+    flips = [
+        {"type": "RandomFlip", "prob": 0.0}
+        if flip == "none"
+        else {"type": "RandomFlip", "prob": 1.0, "direction": flip}
+        for flip in card.tta.flips
+    ]
+    resizes = [_resize(scaling) for scaling in card.tta.scalings(card.scaling)]
+    transforms = [resizes, flips, [{"type": "LoadAnnotations"}], [{"type": "PackSegInputs"}]]
+    return {
+        "tta_model": {"type": "SegTTAModel"},
+        "tta_pipeline": [{"type": "LoadImageFromFile"}, {"type": "TestTimeAug", "transforms": transforms}],
+    }

@@ -17,6 +17,7 @@ from glomseg.models.openmmlab.config import Config, parse_config, read_config
 from glomseg.models.openmmlab.keys import current_names, flip_input_channels
 from glomseg.models.openmmlab.network import describe_network
 from glomseg.models.openmmlab.preparation import describe_classes, describe_preparation
+from glomseg.models.openmmlab.tta import describe_tta
 from glomseg.models.segmentor import Segmentor
 from glomseg.models.torch_checkpoints import read_torch_checkpoint, state_dict_of
 from glomseg.types import ModelCard
@@ -71,9 +72,14 @@ def load_openmmlab(
     description = describe_network(read.values.get("model"))
     preparation = describe_preparation(read.values, description)
     classes, class_notes = describe_classes(read.values, meta, n_classes=description.n_classes)
-    notes = [*read.notes, *preparation.notes, *class_notes]
+    tta, tta_notes = describe_tta(read.values)
+    notes = [*read.notes, *preparation.notes, *class_notes, *tta_notes]
 
-    entries = current_names(state_dict_of(content, path=checkpoint))
+    found = state_dict_of(content, path=checkpoint)
+    try:
+        entries = current_names(found)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"checkpoint {str(checkpoint)!r}: {error}") from error
     options = _without_absent_auxiliary(description.options, entries, notes)
     if preparation.size_divisor != 1:
         options["size_divisor"] = preparation.size_divisor
@@ -92,6 +98,7 @@ def load_openmmlab(
         std=std[::-1] if preparation.is_bgr else std,
         scaling=preparation.scaling,
         inference=preparation.inference,
+        tta=tta,
         provenance=_provenance(checkpoint, read, meta, reduce_zero_label=preparation.reduce_zero_label),
     )
     return ImportedModel(network=network.eval(), card=card, notes=tuple(dict.fromkeys(notes)))

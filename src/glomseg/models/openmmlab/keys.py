@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from glomseg.errors import InvalidInputError
+
 _SWIN_NAMES = (
     (r"^layers\.(\d+)\.", r"stages.\1."),
     (r"\.attn\.(?!w_msa\.)", ".attn.w_msa."),
@@ -23,21 +25,32 @@ _NOT_OF_THE_NETWORK = ("data_preprocessor.", "backbone.head.", "backbone.fc.", "
 
 
 def current_names(entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the entries under MMSegmentation 1.x's names, without those that are not of the network.
+    """Return the entries under MMSegmentation 1.x's names, without those that are not of the network."""
+    return renamed({name: value for name, value in entries.items() if not name.startswith(_NOT_OF_THE_NETWORK)})[0]
+
+
+def renamed(entries: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """Return the entries under MMSegmentation 1.x's names, and whose names they had; "" where they keep them.
 
     Known are the original names of Swin (``layers.0.blocks.0.mlp.fc1``) and MiT (``block1.0.attn.q``), with their
     own order of the numbers in a Swin's merging of patches.
+
+    Raises
+    ------
+    InvalidInputError
+        If entries that belong together (the query, key and value of an attention) do not fit.
     """
-    kept = {name: value for name, value in entries.items() if not name.startswith(_NOT_OF_THE_NETWORK)}
-    backbone = {name.removeprefix("backbone."): value for name, value in kept.items() if name.startswith("backbone.")}
+    backbone = {
+        name.removeprefix("backbone."): value for name, value in entries.items() if name.startswith("backbone.")
+    }
     if any(re.match(r"layers\.\d+\.blocks\.", name) for name in backbone):
-        renamed = _from_original_swin(backbone)
+        current, whose = _from_original_swin(backbone), "Swin's own repository"
     elif any(re.match(r"block\d\.\d+\.attn\.q\.", name) for name in backbone):
-        renamed = _from_original_mit(backbone)
+        current, whose = _from_original_mit(backbone), "SegFormer's own repository"
     else:
-        return kept
-    rest = {name: value for name, value in kept.items() if not name.startswith("backbone.")}
-    return {f"backbone.{name}": value for name, value in renamed.items()} | rest
+        return dict(entries), ""
+    rest = {name: value for name, value in entries.items() if not name.startswith("backbone.")}
+    return {f"backbone.{name}": value for name, value in current.items()} | rest, whose
 
 
 def flip_input_channels(entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -47,7 +60,7 @@ def flip_input_channels(entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _from_original_swin(entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    renamed = {}
+    current = {}
     for name, value in entries.items():
         if name.endswith("attn_mask"):  # worked out from the size of the image
             continue
@@ -55,31 +68,36 @@ def _from_original_swin(entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
             value = _columns_by_channel(value)
         for pattern, replacement in _SWIN_NAMES:
             name = re.sub(pattern, replacement, name)
-        renamed[name] = value
-    return renamed
+        current[name] = value
+    return current
 
 
 def _columns_by_channel(value: Tensor) -> Tensor:
     """Reorder the last axis of a merging of 2x2 patches: from patch by patch, columns first, to channel by channel."""
-    last = value.shape[-1]
+    last = value.shape[-1] if value.ndim else 0
+    if last % 4:
+        raise InvalidInputError(f"a Swin merges patches of 2 x 2, which {last} numbers are not; the file is damaged")
     patches = value.reshape(*value.shape[:-1], 2, 2, last // 4)  # (column, row, channel)
     return torch.einsum("...xyc->...cyx", patches).reshape(value.shape)
 
 
 def _from_original_mit(entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    renamed = {}
+    current = {}
     for name, value in entries.items():
         if ".attn.kv." in name:
             continue  # joined with its query
         if ".attn.q." in name:
-            value = torch.cat([value, entries[name.replace(".q.", ".kv.")]])
+            key_value = entries.get(name.replace(".attn.q.", ".attn.kv."))
+            if key_value is None or key_value.ndim == 0 or key_value.shape[1:] != value.shape[1:]:
+                raise InvalidInputError(f"the entry {name!r} has no .kv. that fits it; the file is damaged")
+            value = torch.cat([value, key_value])
             name = name.replace(".attn.q.", ".attn.attn.in_proj_")
         if re.search(r"\.mlp\.fc[12]\.weight$", name):
             value = value[..., None, None]
         for pattern, replacement in _MIT_NAMES:
             name = re.sub(pattern, replacement, name)
-        renamed[_mit_stage(name)] = value
-    return renamed
+        current[_mit_stage(name)] = value
+    return current
 
 
 def _mit_stage(name: str) -> str:

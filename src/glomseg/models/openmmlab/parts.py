@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from glomseg.errors import InvalidInputError
+from glomseg.models.families.sizes import CONVNEXT
 from glomseg.models.openmmlab.mask2former import mask2former_config, mask2former_options
 from glomseg.models.openmmlab.translation import Translation
 
@@ -33,13 +34,7 @@ def _resnet(**fixed: Any) -> Translation:
     )
 
 
-_CONVNEXT_ARCHS = {
-    "tiny": ((3, 3, 9, 3), (96, 192, 384, 768)),
-    "small": ((3, 3, 27, 3), (96, 192, 384, 768)),
-    "base": ((3, 3, 27, 3), (128, 256, 512, 1024)),
-    "large": ((3, 3, 27, 3), (192, 384, 768, 1536)),
-    "xlarge": ((3, 3, 27, 3), (256, 512, 1024, 2048)),
-}
+_CONVNEXT_ARCHS = {"tiny": "t", "small": "s", "base": "b", "large": "l", "xlarge": "xl"}
 
 
 def _convnext_widths(theirs: Values) -> dict[str, Any]:
@@ -48,8 +43,7 @@ def _convnext_widths(theirs: Values) -> dict[str, Any]:
         return {"depths": list(arch["depths"]), "channels": list(arch["channels"])}
     if arch not in _CONVNEXT_ARCHS:
         raise InvalidInputError(f"ConvNeXt has the sizes {', '.join(_CONVNEXT_ARCHS)} here, not {arch!r}")
-    depths, channels = _CONVNEXT_ARCHS[arch]
-    return {"depths": list(depths), "channels": list(channels)}
+    return {name: list(value) for name, value in CONVNEXT[_CONVNEXT_ARCHS[arch]].items()}
 
 
 def _vit_options(theirs: Values) -> dict[str, Any]:

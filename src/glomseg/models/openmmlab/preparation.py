@@ -10,7 +10,15 @@ from glomseg.types import IGNORE_INDEX, Classes, Inference, Scaling
 
 Values = Mapping[str, Any]
 
-_PASSIVE = ("LoadImageFromFile", "LoadAnnotations", "PackSegInputs", "ImageToTensor", "Collect", "DefaultFormatBundle")
+PASSIVE_STEPS = (
+    "LoadImageFromFile",
+    "LoadAnnotations",
+    "PackSegInputs",
+    "ImageToTensor",
+    "Collect",
+    "DefaultFormatBundle",
+)
+"""Steps of a pipeline that change no image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +61,19 @@ def describe_preparation(values: Values, network: NetworkDescription) -> Prepara
     if not before:
         notes.append("the config does not say how colours are normalised: they are taken as they are, from 0 to 255")
     mean, std = _three(before.get("mean"), "mean", 0.0), _three(before.get("std"), "std", 1.0)
-    divisor = (before.get("test_cfg") or {}).get("size_divisor", 1)
+    divisor = (before.get("test_cfg") or {}).get("size_divisor") or _padding_after_colors(steps)
     other = sorted(set(before.get("test_cfg") or {}) - {"size_divisor"})
     if other:
         notes.append(f"data_preprocessor.test_cfg: {', '.join(other)} is not carried over")
     if before.get("pad_val", 0) != 0 and divisor != 1:
         notes.append(f"images are padded with the mean colour, not with pad_val={before['pad_val']}")
-    if divisor != 1 and (model.get("test_cfg") or {}).get("mode") == "slide":
+    test_cfg = model.get("test_cfg") or {}
+    if not test_cfg and (values.get("test_cfg") or {}).get("mode"):  # beside the model in the oldest configs
+        test_cfg = values["test_cfg"]
+    if divisor != 1 and test_cfg.get("mode") == "slide":
         notes.append("each window is padded to a multiple of size_divisor, not the image")
     inference = replace(
-        _windows(model.get("test_cfg") or {}),
+        _windows(test_cfg),
         align_corners=network.align_corners,
         threshold=network.threshold,
     )
@@ -138,27 +149,45 @@ def _scaling(steps: Sequence[Values], notes: list[str]) -> Scaling:
     for step in steps:
         kind = str(step.get("type"))
         if kind == "Resize":
-            scaling = _resized(step, notes)
-        elif kind not in (*_PASSIVE, "Normalize", "RandomFlip"):
+            scaling = resize_scaling(step, notes, place="the test pipeline")
+        elif kind == "Pad" and _padding_after_colors(steps) != 1:
+            continue
+        elif kind not in (*PASSIVE_STEPS, "Normalize", "RandomFlip"):
             notes.append(f"the step {kind} of the test pipeline is not carried over")
     return scaling
 
 
-def _resized(step: Values, notes: list[str]) -> Scaling:
+def _padding_after_colors(steps: Sequence[Values]) -> int:
+    """Return what the pipeline pads to a multiple of after it has normalised, as configs of 0.x do; else 1."""
+    kinds = [step.get("type") for step in steps]
+    if "Normalize" not in kinds or "Pad" not in kinds[kinds.index("Normalize") :]:
+        return 1
+    return int(steps[len(kinds) - 1 - kinds[::-1].index("Pad")].get("size_divisor") or 1)
+
+
+def resize_scaling(step: Values, notes: list[str], *, place: str) -> Scaling:
+    """Return how a ``Resize`` of a config scales images; `place` names the pipeline in messages."""
     factor, scale = step.get("scale_factor"), step.get("scale") or step.get("img_scale")
-    if isinstance(factor, (int, float)):
-        return Scaling(factor=float(factor), interpolation="bilinear")
+    # Left out, it is True in 0.x, which calls the scale img_scale, and False in 1.x.
+    keeps_ratio = bool(step.get("keep_ratio", "img_scale" in step))
+    interpolation = step.get("interpolation", "bilinear")
+    if interpolation not in ("area", "bilinear"):
+        notes.append(f"Resize in {place} has interpolation={interpolation!r}; here it is bilinear")
+        interpolation = "bilinear"
+    if scale is None and isinstance(factor, (int, float)):
+        if not 0 < factor < 1e4:
+            raise InvalidInputError(f"Resize in {place} has scale_factor={factor!r}, which is not a positive number")
+        return Scaling(factor=float(factor), interpolation=interpolation, boxed=keeps_ratio)
     if isinstance(scale, list) and len(scale) == 1:
         scale = scale[0]
-    if not isinstance(scale, (list, tuple)) or len(scale) != 2:
-        raise InvalidInputError(f"Resize in the test pipeline has scale={scale!r}; glomseg reads (width, height)")
-    # Left out, it is True in 0.x, which calls the scale img_scale, and False in 1.x.
-    if not step.get("keep_ratio", "img_scale" in step):
+    if not isinstance(scale, (list, tuple)) or len(scale) != 2 or not all(isinstance(side, int) for side in scale):
+        raise InvalidInputError(f"Resize in {place} has scale={scale!r}; glomseg reads (width, height)")
+    if not keeps_ratio:
         notes.append(
             f"Resize brings every image to {scale[0]}x{scale[1]} whatever its shape; here its shape is kept, which is "
             f"the same only for images as wide and high as {scale[0]}:{scale[1]}"
         )
-    return Scaling(fit_px=(int(scale[0]), int(scale[1])), interpolation="bilinear")
+    return Scaling(fit_px=(int(scale[0]), int(scale[1])), interpolation=interpolation)
 
 
 def _normalize_step(values: Values, steps: Sequence[Values]) -> Values:

@@ -2,6 +2,7 @@ from ._version import __version__ as __version__
 from .config import Settings as Settings, load_recipe as load_recipe, recipe_names as recipe_names
 from .data.dataset import infer_classes as infer_classes, open_dataset as open_dataset
 from .data.lint import Finding as Finding, lint as lint
+from .data.slide_dataset import open_slides as open_slides
 from .data.split import (
     make_folds as make_folds,
     make_split as make_split,
@@ -71,7 +72,6 @@ from .slides.annotations import read_annotations as read_annotations
 from .slides.opening import open_slide as open_slide
 from .slides.rasterize import rasterize as rasterize
 from .slides.slide import Slide as Slide
-from .slides.tiling import Cell as Cell, cells_with_tissue as cells_with_tissue, grid_cells as grid_cells
 from .slides.tissue import Tissue as Tissue, find_tissue as find_tissue
 from .steps.benchmark import BenchmarkResult as BenchmarkResult, benchmark_model as benchmark_model
 from .steps.compare import (
@@ -104,6 +104,7 @@ from .steps.training_config import (
     TrainingConfig as TrainingConfig,
     read_training_config as read_training_config,
 )
+from .steps.write_tiles import TileSet as TileSet, write_tiles as write_tiles
 from .types import (
     GLOMERULUS as GLOMERULUS,
     Classes as Classes,

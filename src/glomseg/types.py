@@ -99,7 +99,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One tile of a data set.
+    """One tile of a data set: a file of its own, or a region of a slide.
 
     Attributes
     ----------
@@ -111,17 +111,21 @@ class Sample:
         The mask file, or None where there is no truth (prediction).
     group
         The slide, case or patient that the tile came from: never divided between the parts of a split.
+    region
+        The part of a slide that the tile is: `image_path` is then the slide's file, and `mask_path` that of its
+        annotations. None where the tile is a file of its own.
     """
 
     name: str
     image_path: Path
     mask_path: Path | None
     group: str
+    region: Region | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """A folder of tiles, paired and named; nothing is decoded yet.
+    """The tiles of a folder, paired and named; nothing is decoded yet.
 
     Attributes
     ----------
@@ -137,7 +141,11 @@ class Dataset:
     ignore_value
         Value in the mask files that means "ignored" beside 255, or None.
     mpp
-        Micrometres per pixel of the tiles, or None where it is not known.
+        Micrometres per pixel of the tiles, or None where it is not known. Regions of slides are read at it.
+    slide_mpp
+        Micrometres per pixel of the slides' full resolution, in place of what their files say, or None.
+    annotation_classes
+        For class names of annotations the data set's class that they count as, beside the classes' own names.
     grouping
         How the groups were found, in words for a reader ("name pattern ...", "column case").
     """
@@ -148,6 +156,8 @@ class Dataset:
     mask_values: tuple[int, ...] | None = None
     ignore_value: int | None = None
     mpp: float | None = None
+    slide_mpp: float | None = None
+    annotation_classes: Mapping[str, str] = field(default_factory=dict)
     grouping: str = ""
 
     def __len__(self) -> int:

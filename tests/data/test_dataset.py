@@ -7,7 +7,7 @@ from PIL import Image
 from glomseg.data.dataset import infer_classes, open_dataset
 from glomseg.data.groups import NO_GROUPS
 from glomseg.data.statistics import scan_masks
-from glomseg.data.store import read_pair
+from glomseg.data.tiles import read_tile
 from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.images import write_png
 
@@ -145,7 +145,7 @@ def nnunet(root, labels, values):
 def test_nnunets_ignore_label_is_read_as_ignored(tmp_path):
     dataset = open_dataset(nnunet(tmp_path, {"background": 0, "tuft": 1, "ignore": 2}, [0, 1, 2, 255]))
     assert dataset.classes.names == ("background", "tuft")
-    assert read_pair(dataset, dataset.samples[0])[1].tolist() == [[0, 1, 255, 255]]
+    assert read_tile(dataset, dataset.samples[0])[1].tolist() == [[0, 1, 255, 255]]
     (statistics,) = scan_masks(dataset)
     assert (statistics.class_pixels, statistics.ignored_pixels) == ((1, 1), 2)
 
@@ -154,7 +154,7 @@ def test_named_classes_outrank_nnunets_ignore_label(tmp_path):
     root = nnunet(tmp_path, {"background": 0, "tuft": 1, "ignore": 2}, [0, 1, 2, 255])
     dataset = open_dataset(root, classes=["background", "a", "b"])
     assert dataset.ignore_value is None
-    assert read_pair(dataset, dataset.samples[0])[1].tolist() == [[0, 1, 2, 255]]
+    assert read_tile(dataset, dataset.samples[0])[1].tolist() == [[0, 1, 2, 255]]
     renamed = open_dataset(root, classes=["background", "a"])
     assert renamed.ignore_value == 2
 

@@ -7,7 +7,8 @@ import pytest
 
 from glomseg.data import store
 from glomseg.data.dataset import open_dataset
-from glomseg.data.store import TileStore, read_pair
+from glomseg.data.store import TileStore
+from glomseg.data.tiles import read_tile
 from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.images import read_image, read_mask_values, write_png
 from glomseg.types import Scaling
@@ -49,7 +50,7 @@ def test_what_fits_to_the_byte_is_held(dataset):
 
 def test_held_tiles_are_decoded_once(dataset, monkeypatch):
     reads = []
-    monkeypatch.setattr(store, "read_pair", lambda *args: reads.append(1) or read_pair(*args))
+    monkeypatch.setattr(store, "read_tile", lambda *args: reads.append(1) or read_tile(*args))
     tiles = TileStore(dataset, dataset.samples, scaling=None, memory_bytes=PLENTY)
     for _ in range(3):
         tiles[0], tiles[11]
@@ -78,9 +79,9 @@ def test_a_pair_that_does_not_fit(dataset):
     sample = dataset.samples[0]
     write_png(sample.mask_path, np.zeros((32, 64), np.uint8))
     with pytest.raises(InvalidInputError, match=r"mask .*S01_T01.* is 64x32 but its image is 64x64"):
-        read_pair(dataset, sample)
+        read_tile(dataset, sample)
     with pytest.raises(InvalidInputError, match="'SITE_S01_T01' has no mask"):
-        read_pair(dataset, dataclasses.replace(sample, mask_path=None))
+        read_tile(dataset, dataclasses.replace(sample, mask_path=None))
 
 
 def test_mask_values_and_ignored_ones_are_mapped(dataset):
@@ -89,7 +90,7 @@ def test_mask_values_and_ignored_ones_are_mapped(dataset):
     values[:, 0], values[:, 1] = 7, 9
     write_png(sample.mask_path, values)
     mapped = dataclasses.replace(dataset, mask_values=(0, 7), ignore_value=9)
-    _, mask = read_pair(mapped, sample)
+    _, mask = read_tile(mapped, sample)
     assert mask[0, :3].tolist() == [1, 255, 0]
 
 

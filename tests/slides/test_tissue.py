@@ -6,6 +6,7 @@ from glomseg.data.synthetic import write_synthetic_slide
 from glomseg.export.pyramid import write_pyramid
 from glomseg.slides.opening import open_slide
 from glomseg.slides.tissue import Tissue, find_tissue, tissue_mask
+from glomseg.types import Region
 
 MPP = 8.0
 STAINS = {
@@ -149,3 +150,14 @@ def test_hardly_any_glomerulus_lies_outside_of_the_tissue(shared_data):
             mask = find_tissue(slide).mask
         small = cv2.resize(truth, mask.shape[::-1], interpolation=cv2.INTER_AREA) > 0
         assert (small & ~mask).sum() < 0.01 * small.sum()
+
+
+def test_the_share_of_a_region():
+    mask = np.zeros((4, 4), bool)
+    mask[:2, :2] = True
+    tissue = Tissue(mask=mask, downsample=10.0, mpp=None)
+    assert tissue.share_of(Region(x=0, y=0, width=20, height=20)) == 1
+    assert tissue.share_of(Region(x=10, y=10, width=20, height=20)) == 0.25
+    assert tissue.share_of(Region(x=-20, y=0, width=40, height=20)) == 0.5  # beyond the slide is none
+    assert tissue.share_of(Region(x=100, y=0, width=20, height=20)) == 0
+    assert tissue.share_of(Region(x=15, y=0, width=0.5, height=0.5)) == 1

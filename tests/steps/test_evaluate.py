@@ -13,7 +13,7 @@ from PIL import Image
 from glomseg import files
 from glomseg.data.dataset import open_dataset
 from glomseg.data.split import write_split
-from glomseg.data.store import read_pair
+from glomseg.data.tiles import read_tile
 from glomseg.errors import InvalidInputError, MissingInputError, OutputError
 from glomseg.files import sha256_of
 from glomseg.images import read_image, write_png
@@ -68,7 +68,7 @@ def test_figures_are_those_of_the_counted_masks(dataset, tiny_model, tmp_path):
     predictor = load_predictor(tiny_model, **CPU)
     expected = PixelCounts.zero(2)
     for sample, row in zip(dataset.samples, table(out / "tiles.csv"), strict=True):
-        image, target = read_pair(dataset, sample)
+        image, target = read_tile(dataset, sample)
         counts = count_pixels(target=target, prediction=predictor.predict(image).mask, n_classes=2)
         expected += counts
         assert (row["tile"], row["group"], row["n_pixels"]) == (sample.name, sample.group, "4096")
@@ -144,7 +144,7 @@ def test_a_known_prediction_gives_the_figures_worked_out_by_hand(tiny_model, tmp
 
 
 def test_objects_are_counted_by_tile_group_and_overall(tiny_model, dataset, tmp_path, monkeypatch):
-    truths = iter([read_pair(dataset, sample)[1] for sample in dataset.samples])
+    truths = iter([read_tile(dataset, sample)[1] for sample in dataset.samples])
     monkeypatch.setattr(
         Predictor,
         "predict",
@@ -450,7 +450,7 @@ def test_more_classes_have_a_map_each(tmp_path, tiny_model, tiny_dataset):
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_work(dataset, tiny_model, tmp_path, monkeypatch):
     (tmp_path / "out").write_text("in the way")
-    monkeypatch.setattr("glomseg.steps.evaluate.read_pair", lambda *_: pytest.fail("worked first"))
+    monkeypatch.setattr("glomseg.steps.evaluate.read_tile", lambda *_: pytest.fail("worked first"))
     with pytest.raises(OutputError, match="choose another output folder"):
         evaluate_model(tiny_model, dataset, out=tmp_path / "out", **CPU)
 

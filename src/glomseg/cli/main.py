@@ -19,6 +19,7 @@ COMMANDS = (
     ("synth", "Draw a synthetic kidney data set to try things on."),
     ("inspect", "Count, check and show a data set."),
     ("slide", "Say what is in whole slides, and find their tissue."),
+    ("tiles", "Cut annotated slides into tiles and masks for other programs."),
     ("split", "Divide a data set into training, validation and test parts by slide."),
     ("train", "Train a model on a folder of tiles and masks."),
     ("evaluate", "Measure a model on a part of a data set."),

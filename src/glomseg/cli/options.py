@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from glomseg.cli.console import say_warning
+from glomseg.cli.console import progress_bar, say_warning
 from glomseg.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -28,12 +28,31 @@ class DatasetOptions:
     mask_values: Annotated[
         str | None, Parameter(help="For each class its value in the mask files: 0,255. The default is 0,1,2 and so on.")
     ] = None
-    mpp: Annotated[float | None, Parameter(help="Micrometres per pixel of the tiles.")] = None
+    mpp: Annotated[
+        float | None, Parameter(help="Micrometres per pixel of the tiles; those of slides are read at 1 by default.")
+    ] = None
     group_pattern: Annotated[
         str | None, Parameter(help="Regular expression whose group is the slide in a tile's name: '^(.*)_'.")
     ] = None
     group_column: Annotated[
         str | None, Parameter(help="Column that names the slide: of the CSV of pairs, or of tiles.csv in the folder.")
+    ] = None
+    annotations: Annotated[
+        Path | None,
+        Parameter(
+            help="The data are whole slides, and this folder has the annotations of each under its name: GeoJSON of "
+            "QuPath, XML of Aperio ImageScope, or a mask picture."
+        ),
+    ] = None
+    annotation_classes: Annotated[
+        str | None,
+        Parameter(help="Classes that other class names of annotations count as: 'Sclerotic=glomerulus,Fold=Ignore*'."),
+    ] = None
+    size: Annotated[
+        int | None, Parameter(help="Side in pixels of the tiles that slides are read in, 1024 by default.")
+    ] = None
+    slide_mpp: Annotated[
+        float | None, Parameter(help="Micrometres per pixel of the slides, in place of what their files say.")
     ] = None
 
 
@@ -78,6 +97,11 @@ def open_with(data: Path, options: DatasetOptions | None, *, need_masks: bool = 
     from glomseg.data.dataset import infer_classes, open_dataset
 
     options = options or DatasetOptions()
+    if options.annotations is not None:
+        return _open_slides_with(data, options, need_masks=need_masks)
+    for flag, value in _slide_flags(options).items():
+        if value is not None:
+            raise InvalidInputError(f"{flag} is for whole slides, which are known by --annotations: give these too")
     dataset = open_dataset(
         data,
         classes=None if options.classes is None else class_names(options.classes),
@@ -94,6 +118,45 @@ def open_with(data: Path, options: DatasetOptions | None, *, need_masks: bool = 
         names = ",".join(inferred.classes.names)
         say_warning(f"the masks hold the classes 0 to {len(inferred.classes) - 1}: --classes '{names}' would name them")
     return inferred
+
+
+def _open_slides_with(slides: Path, options: DatasetOptions, *, need_masks: bool) -> "Dataset":
+    from glomseg.data.slide_dataset import DEFAULT_MPP, DEFAULT_TILE_PX, open_slides
+
+    if options.mask_values is not None or options.group_column is not None:
+        raise InvalidInputError(
+            "--mask-values and --group-column are for tiles; slides have --annotation-classes and --group-pattern"
+        )
+    with progress_bar("opening slides", unit="slide") as bar:
+        return open_slides(
+            slides,
+            annotations=options.annotations,
+            classes=None if options.classes is None else class_names(options.classes),
+            mpp=DEFAULT_MPP if options.mpp is None else options.mpp,
+            tile_px=DEFAULT_TILE_PX if options.size is None else options.size,
+            slide_mpp=options.slide_mpp,
+            annotation_classes=None if options.annotation_classes is None else _pairs(options.annotation_classes),
+            group_pattern=options.group_pattern,
+            need_masks=need_masks,
+            progress=bar,
+        )
+
+
+def _slide_flags(options: DatasetOptions) -> dict[str, object]:
+    return {
+        "--annotation-classes": options.annotation_classes,
+        "--size": options.size,
+        "--slide-mpp": options.slide_mpp,
+    }
+
+
+def _pairs(text: str) -> dict[str, str]:
+    pairs = [item.split("=") for item in text.split(",")]
+    if not all(len(pair) == 2 and all(map(str.strip, pair)) for pair in pairs):
+        raise InvalidInputError(
+            f"--annotation-classes {text!r} is not a list such as Sclerotic=glomerulus,Fold=Ignore*"
+        )
+    return {name.strip(): target.strip() for name, target in pairs}
 
 
 def class_names(text: str) -> list[str]:

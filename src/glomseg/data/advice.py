@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from glomseg.data.statistics import TileStatistics
+from glomseg.data.tiles import read_tile_mask
 from glomseg.errors import InvalidInputError
-from glomseg.images import read_mask
 from glomseg.measure import connected_components
 from glomseg.types import Dataset
 
@@ -27,14 +27,7 @@ def choose_factor(dataset: Dataset, statistics: Sequence[TileStatistics], *, see
     chosen = [names[i] for i in rng.permutation(len(names))[:_MAX_TILES]]
     diameters = []
     for sample in dataset.select(chosen):
-        assert sample.mask_path is not None
-        mask = read_mask(
-            sample.mask_path,
-            classes=dataset.classes,
-            mask_values=dataset.mask_values,
-            ignore_value=dataset.ignore_value,
-        )
-        components = connected_components(mask, n_classes=len(dataset.classes))
+        components = connected_components(read_tile_mask(dataset, sample), n_classes=len(dataset.classes))
         whole = [item for item in components if not item.touches_border] or components
         diameters += [2 * float(np.sqrt(item.area_px / np.pi)) for item in whole]
     median = float(np.median(diameters))

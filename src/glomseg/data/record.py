@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from glomseg.data.tiles import hash_of_image
 from glomseg.errors import InvalidInputError
 from glomseg.files import read_json, sha256_of, write_json
 from glomseg.progress import Progress
@@ -63,7 +64,7 @@ def hash_tile(sample: Sample) -> str:
     The first half recognises an image wherever it turns up again, under whatever name.
     """
     mask = "" if sample.mask_path is None else sha256_of(sample.mask_path)
-    return f"{sha256_of(sample.image_path)}:{mask}"
+    return f"{hash_of_image(sample)}:{mask}"
 
 
 def combined_hash(hashes: Mapping[str, str]) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from glomseg.data.tiles import read_tile_mask
 from glomseg.errors import InvalidInputError
-from glomseg.images import read_mask
 from glomseg.progress import Progress
 from glomseg.types import IGNORE_INDEX, Dataset, Sample
 
@@ -65,14 +65,7 @@ def scan_masks(dataset: Dataset, *, progress: Progress | None = None) -> tuple[T
 
 def scan_mask(dataset: Dataset, sample: Sample) -> TileStatistics:
     """Return what one mask holds."""
-    if sample.mask_path is None:
-        raise InvalidInputError(f"tile {sample.name!r} has no mask, and this step needs one")
-    mask = read_mask(
-        sample.mask_path,
-        classes=dataset.classes,
-        mask_values=dataset.mask_values,
-        ignore_value=dataset.ignore_value,
-    )
+    mask = read_tile_mask(dataset, sample)
     counts = np.bincount(mask.ravel(), minlength=256)
     return TileStatistics(
         name=sample.name,

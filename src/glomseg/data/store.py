@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg.data.crops import resize, resize_mask
-from glomseg.errors import InvalidInputError
-from glomseg.images import image_size, read_image, read_mask
+from glomseg.data.tiles import read_tile, tile_size
 from glomseg.progress import Progress
 from glomseg.types import Dataset, Sample, Scaling
 
@@ -62,7 +61,7 @@ class TileStore:
         """Return what all decoded tiles take, from the files' headers."""
         total = 0
         for sample in self.samples:
-            height, width = image_size(sample.image_path)
+            height, width = tile_size(self.dataset, sample)
             if self.scaling is not None:
                 height, width = self.scaling.working_size(height=height, width=width, mpp=self.dataset.mpp)
             total += 4 * height * width
@@ -76,35 +75,9 @@ class TileStore:
                     progress(len(self._tiles), len(self.samples))
 
     def _decode(self, sample: Sample) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        image, mask = read_pair(self.dataset, sample)
+        image, mask = read_tile(self.dataset, sample)
         if self.scaling is not None:
             height, width = self.scaling.working_size(height=mask.shape[0], width=mask.shape[1], mpp=self.dataset.mpp)
             image = resize(image, height=height, width=width, interpolation=self.scaling.interpolation)
             mask = resize_mask(mask, height=height, width=width)
         return image, mask
-
-
-def read_pair(dataset: Dataset, sample: Sample) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return a tile's image (H, W, 3) uint8 RGB and mask (H, W) uint8 class index, as large as each other.
-
-    Raises
-    ------
-    InvalidInputError
-        If the tile has no mask, either file is damaged, or their sizes differ.
-    """
-    if sample.mask_path is None:
-        raise InvalidInputError(f"tile {sample.name!r} has no mask, and this step needs one")
-    image = read_image(sample.image_path)
-    mask = read_mask(
-        sample.mask_path,
-        classes=dataset.classes,
-        mask_values=dataset.mask_values,
-        ignore_value=dataset.ignore_value,
-    )
-    if image.shape[:2] != mask.shape:
-        height, width = image.shape[:2]
-        raise InvalidInputError(
-            f"mask {str(sample.mask_path)!r} is {mask.shape[1]}x{mask.shape[0]} but its image is {width}x{height}; "
-            "masks must have their image's size: export the mask again at full size"
-        )
-    return image, mask

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg.data.statistics import TileStatistics
+from glomseg.data.tiles import mask_header, read_tile_image, read_tile_mask, tile_header
 from glomseg.errors import GlomsegError, InvalidInputError, MissingInputError, UnsafeFileError
-from glomseg.images import ImageHeader, image_header, read_image, read_mask_values
+from glomseg.images import ImageHeader, read_mask_values
 from glomseg.measure import connected_components
 from glomseg.progress import Progress
 from glomseg.types import IGNORE_INDEX, Dataset, Sample
@@ -159,16 +160,15 @@ def statistics_of(surveys: Sequence[TileSurvey]) -> tuple[TileStatistics, ...]:
 
 
 def _survey_tile(dataset: Dataset, sample: Sample) -> TileSurvey:
-    image = _survey_image(sample.image_path)
-    mask = None if sample.mask_path is None else _survey_mask(sample.mask_path, dataset)
-    return TileSurvey(sample=sample, image=image, mask=mask)
+    mask = None if sample.mask_path is None else _survey_mask(dataset, sample, sample.mask_path)
+    return TileSurvey(sample=sample, image=_survey_image(dataset, sample), mask=mask)
 
 
-def _survey_image(path: Path) -> ImageSurvey:
-    header = None
+def _survey_image(dataset: Dataset, sample: Sample) -> ImageSurvey:
+    path, header = sample.image_path, None
     try:
-        header = image_header(path)
-        image = read_image(path)
+        header = tile_header(dataset, sample)
+        image = read_tile_image(dataset, sample)
     except GlomsegError as error:
         return ImageSurvey(path=path, header=header, fault=_fault(path, header, error, what="image"))
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
@@ -176,11 +176,11 @@ def _survey_image(path: Path) -> ImageSurvey:
     return ImageSurvey(path=path, header=header, digest=_digest(image), thumbnail=np.asarray(thumbnail, dtype=np.uint8))
 
 
-def _survey_mask(path: Path, dataset: Dataset) -> MaskSurvey:
+def _survey_mask(dataset: Dataset, sample: Sample, path: Path) -> MaskSurvey:
     header = None
     try:
-        header = image_header(path, what="mask")
-        values = read_mask_values(path)
+        header = mask_header(dataset, sample)
+        values = read_mask_values(path) if sample.region is None else read_tile_mask(dataset, sample)
     except GlomsegError as error:
         return MaskSurvey(path=path, header=header, fault=_fault(path, header, error, what="mask"))
     counts = np.bincount(values.ravel(), minlength=256)

@@ -1,6 +1,7 @@
 """A slide over the levels of a file: the one place where regions, resolutions, colours and gaps are dealt with."""
 
 import math
+import weakref
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,7 @@ class PyramidSlide:
     def __init__(self, path: Path, levels: Levels, *, mpp: float | None) -> None:
         facts = levels.facts
         self._path, self._levels = path, levels
+        self._close = weakref.finalize(self, levels.close)  # a slide that nobody holds any more closes its file
         self._downsamples = level_downsamples(levels.sizes_px)
         self._mpp, notes = decide_mpp(facts, given=mpp)
         self._to_srgb = None
@@ -166,7 +168,7 @@ class PyramidSlide:
 
     def close(self) -> None:
         """Close the file."""
-        self._levels.close()
+        self._close()
 
     def __enter__(self) -> Self:
         return self

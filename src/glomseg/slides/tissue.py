@@ -1,5 +1,6 @@
 """Where on a slide there is tissue."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -46,6 +47,14 @@ class Tissue:
     mask: NDArray[np.bool_]
     downsample: float
     mpp: float | None
+
+    def share_of(self, region: Region) -> float:
+        """Return the share of a region that is tissue, 0 to 1, as far as pixels of the mask tell."""
+        top, left = math.floor(region.y / self.downsample), math.floor(region.x / self.downsample)
+        bottom = math.ceil((region.y + region.height) / self.downsample)
+        right = math.ceil((region.x + region.width) / self.downsample)
+        within = self.mask[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+        return float(np.count_nonzero(within)) / ((bottom - top) * (right - left))
 
     @property
     def area_px(self) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from glomseg._version import __version__
 from glomseg.data.record import hash_tile
 from glomseg.data.split import PARTS, read_split
-from glomseg.data.store import read_pair
+from glomseg.data.tiles import read_tile
 from glomseg.errors import GlomsegError, InvalidInputError
 from glomseg.export.pictures import error_map, in_a_row, overlay
 from glomseg.export.plots import save_confusion_matrix
@@ -260,7 +260,7 @@ def _samples(
 def _predict(
     predictor: Predictor, dataset: Dataset, sample: Sample
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    image, target = read_pair(dataset, sample)
+    image, target = read_tile(dataset, sample)
     return image, target, predictor.predict(image, mpp=dataset.mpp).mask
 
 

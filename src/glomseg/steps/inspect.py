@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from glomseg._version import __version__
 from glomseg.data.crops import resize, resize_mask
 from glomseg.data.findings import Finding
-from glomseg.data.layout import find_files
+from glomseg.data.layout import Layout, find_files
 from glomseg.data.lint import exact_copies, lint, near_copies
 from glomseg.data.statistics import TileStatistics
-from glomseg.data.store import read_pair
 from glomseg.data.summary import (
     ClassSummary,
     GroupSummary,
@@ -29,11 +28,12 @@ from glomseg.data.summary import (
     summarize_tiles,
 )
 from glomseg.data.survey import TileSurvey, statistics_of, survey_tiles
+from glomseg.data.tiles import read_tile, read_tile_image
 from glomseg.errors import InvalidInputError, OutputError
 from glomseg.export.legend import Entry, legend_strip, text_size_px
 from glomseg.export.pictures import overlay, sheet, side_by_side
 from glomseg.files import make_folder, write_json
-from glomseg.images import read_image, write_png
+from glomseg.images import write_png
 from glomseg.progress import ProgressBars, no_progress
 from glomseg.types import Dataset, Sample, Split
 
@@ -147,7 +147,8 @@ def inspect_dataset(
         If `out` lies in the data set's folder or cannot be written.
     """
     _check(dataset, out=Path(out), opacity=opacity, sheet_size=sheet_size, tile=tile)
-    layout = find_files(dataset.root)
+    are_slides = any(sample.region is not None for sample in dataset.samples)
+    layout = Layout(kind="slides", pairs=()) if are_slides else find_files(dataset.root)
     with progress("reading tiles", unit="tile") as bar:
         surveys = survey_tiles(dataset, progress=bar)
     statistics = statistics_of(surveys)
@@ -271,10 +272,10 @@ def _sheet(dataset: Dataset, samples: Sequence[Sample], *, opacity: float, sheet
 def _small_pair(dataset: Dataset, sample: Sample, *, side_px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return image and mask, shrunk to `side_px` where they are larger; a missing mask is all background."""
     if sample.mask_path is None:
-        image = read_image(sample.image_path)
+        image = read_tile_image(dataset, sample)
         mask = np.zeros(image.shape[:2], np.uint8)
     else:
-        image, mask = read_pair(dataset, sample)
+        image, mask = read_tile(dataset, sample)
     height, width = image.shape[:2]
     ratio = min(1.0, side_px / max(height, width))
     height, width = max(1, round(height * ratio)), max(1, round(width * ratio))

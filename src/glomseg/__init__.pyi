@@ -49,6 +49,7 @@ from .steps.import_model import (
 )
 from .steps.inspect import Inspection as Inspection, inspect_dataset as inspect_dataset
 from .steps.predict import PredictionResult as PredictionResult, predict_images as predict_images
+from .steps.report import ReportResult as ReportResult, write_report as write_report
 from .steps.train import (
     Hardware as Hardware,
     TrainResult as TrainResult,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg._version import __version__
+from glomseg.data.predictions import KeptPrediction, expected_error_share, write_predictions
 from glomseg.data.split import PARTS, read_split
 from glomseg.data.store import read_pair
 from glomseg.errors import GlomsegError, InvalidInputError
@@ -25,7 +26,7 @@ from glomseg.metrics.pixels import PixelCounts, count_pixels, pixel_metrics
 from glomseg.progress import ProgressBars, no_progress
 from glomseg.runs import RunFolder, model_path
 from glomseg.steps.naming import file_stems
-from glomseg.types import Classes, Dataset, ModelCard, Sample
+from glomseg.types import Classes, Dataset, ModelCard, Prediction, Sample
 
 _HASH_DIGITS = 16
 """How much of an image's SHA-256 a model card keeps."""
@@ -76,7 +77,8 @@ def evaluate_model(
     """Measure a model on a part of a data set, at the tiles' own resolution.
 
     Writes ``evaluation.json``, ``tiles.csv``, ``groups.csv``, ``confusion_matrix.pdf`` and ``.png``, and
-    the error maps of the worst tiles and of those that are asked for, into ``maps/``.
+    the error maps of the worst tiles and of those that are asked for, into ``maps/``. The predicted masks are kept
+    in ``predictions/``, and ``predictions.json`` says which tiles they belong to.
 
     Parameters
     ----------
@@ -121,17 +123,21 @@ def evaluate_model(
     out = make_folder(out)  # before hours of work, not after
 
     tiles: list[TileCounts] = []
+    kept: list[KeptPrediction] = []
+    stems = _file_stems(dataset)
     image_hashes: dict[str, str] = {}
     failed: dict[str, str] = {}
     with progress("evaluating", unit="tile") as bar:
         for done, sample in enumerate(samples, start=1):
             try:
-                _, target, prediction = _predict(predictor, dataset, sample)
+                image, target = read_pair(dataset, sample)
+                predicted = predictor.predict(image, mpp=dataset.mpp, keep_probabilities=True)
                 image_hashes[sample.name] = sha256_of(sample.image_path)[:_HASH_DIGITS]
             except GlomsegError as error:
                 failed[sample.name] = str(error)
             else:
-                counts = count_pixels(target=target, prediction=prediction, n_classes=len(classes))
+                counts = count_pixels(target=target, prediction=predicted.mask, n_classes=len(classes))
+                kept.append(_keep(predicted, sample.name, out=out, stem=stems[sample.name]))
                 tiles.append(TileCounts(name=sample.name, group=sample.group, counts=counts))
             bar(done, len(samples))
     if not tiles:
@@ -143,6 +149,7 @@ def evaluate_model(
     notes = (*predictor.notes, *_notes(predictor.card, evaluation, image_hashes, mpp=dataset.mpp))
     drawn = [name for name in dict.fromkeys([*maps, *_worst(tiles, n_worst)]) if name not in failed]
     _write_tables(out, evaluation)
+    write_predictions(out, dataset, kept)
     save_confusion_matrix(out / "confusion_matrix", evaluation.counts, classes)
     pictures, undrawn = _write_maps(out / "maps", predictor, dataset, drawn)
     card = predictor.card
@@ -212,6 +219,21 @@ def _samples(
             "evaluate all tiles with --part all, or name this one's split with --split"
         )
     return dataset.select(names), Path(split)
+
+
+def _file_stems(dataset: Dataset) -> dict[str, str]:
+    """Return the name that each tile's files have: of all tiles, so that it is the same in every evaluation."""
+    names = [sample.name for sample in dataset.samples]
+    return dict(zip(names, file_stems(names), strict=True))
+
+
+def _keep(predicted: Prediction, name: str, *, out: Path, stem: str) -> KeptPrediction:
+    """Write a predicted mask, and return where it is and how sure the model was of it."""
+    assert predicted.probabilities is not None
+    file = f"predictions/{stem}.png"
+    write_png(out / file, predicted.mask)
+    doubt = expected_error_share(predicted.probabilities, predicted.mask)
+    return KeptPrediction(name=name, file=file, doubt=doubt)
 
 
 def _predict(
@@ -344,8 +366,7 @@ def _write_maps(
     memory. A file that broke in between costs its map, not the figures.
     """
     classes = predictor.card.classes
-    tiles = [sample.name for sample in dataset.samples]
-    stems = dict(zip(tiles, file_stems(tiles), strict=True))  # of all tiles, so that a tile's name is always the same
+    stems = _file_stems(dataset)
     written: list[Path] = []
     undrawn: dict[str, str] = {}
     for sample in dataset.select(names):

@@ -1,6 +1,6 @@
 """The tables of a page: words to read, and numbers that the page can sort by."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ def interval_cell(interval: Sequence[float] | None) -> Number:
     return Number(text=f"{percent(low)} to {percent(high)}", value=low)
 
 
-def pixel_table(record: dict[str, Any]) -> Table:
+def pixel_table(record: Mapping[str, Any]) -> Table:
     """Return the pixel figures of an evaluation, one row a class and one for their mean."""
     figures, intervals = record["figures"], record["intervals"]
     rows: list[tuple[str | Number, ...]] = [
@@ -79,14 +79,14 @@ def pixel_table(record: dict[str, Any]) -> Table:
         title="Pixels",
         caption=(
             f"Pixels, in percent, added up over all tiles; {percent(figures['pixel_accuracy'])} of them are right. "
-            "Intervals are by bootstrap over the groups: how the figure would vary with other slides."
+            "Intervals are from the groups: how the figure would vary with other slides."
         ),
         head=("class", "IoU", level, "Dice", level, "precision", "recall"),
         rows=tuple(rows),
     )
 
 
-def group_table(record: dict[str, Any]) -> Table:
+def group_table(record: Mapping[str, Any]) -> Table:
     """Return the figures of each group, for every class but the background."""
     names = record["classes"]["names"][1:]
     n_tiles: dict[str, int] = {}
@@ -94,7 +94,10 @@ def group_table(record: dict[str, Any]) -> Table:
         n_tiles[tile["group"]] = n_tiles.get(tile["group"], 0) + 1
     several = len(names) > 1
     figures = (("IoU", "iou"), ("Dice", "dice"), ("precision", "precision"), ("recall", "recall"))
-    head = [f"{words} {name}" if several else words for name in names for words, _ in figures]
+    of = [f" {name}" if several else "" for name in names]
+    head = [f"{words}{name}" for name in of for words, _ in figures]
+    if "objects" in record:
+        head += [f"{words}{name}" for name in of for words in ("objects", "found", "F1")]
     return Table(
         title="Groups",
         caption=f"Figures of {', '.join(names)}, in percent; a dash where a group has nothing to measure.",
@@ -104,13 +107,19 @@ def group_table(record: dict[str, Any]) -> Table:
                 group,
                 count_cell(n_tiles.get(group)),
                 *(share_cell(item["figures"][key][name]) for name in names for _, key in figures),
+                *(cell for name in names if "objects" in item for cell in _object_cells(item["objects"][name])),
             )
             for group, item in record["groups"].items()
         ),
     )
 
 
-def matrix_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
+def _object_cells(objects: Mapping[str, Any]) -> tuple[Number, ...]:
+    counts = objects["counts"]
+    return count_cell(counts["n_targets"]), count_cell(counts["n_found"]), share_cell(objects["figures"]["f1"])
+
+
+def matrix_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of the confusion matrix: for each cell its share of the row, its number and its shade."""
     rows = []
     for name, counts in zip(record["classes"]["names"], record["confusion_matrix"], strict=True):

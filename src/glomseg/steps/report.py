@@ -1,5 +1,7 @@
 """Write the page on an evaluation: one HTML file that opens by itself."""
 
+import csv
+import io
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +13,11 @@ from glomseg.data.findings import counted
 from glomseg.data.predictions import FILE_NAME, KeptPrediction, read_predictions
 from glomseg.data.store import read_pair
 from glomseg.errors import GlomsegError, InvalidInputError, MissingInputError
-from glomseg.files import read_json, sha256_of
+from glomseg.files import read_json, read_text, sha256_of
 from glomseg.images import read_mask
 from glomseg.progress import ProgressBars, no_progress
 from glomseg.report.embedding import TilePicture, picture_side_px, tile_picture
-from glomseg.report.evaluation import write_evaluation_page
+from glomseg.report.evaluation import EvaluationContents, write_evaluation_page
 from glomseg.report.records import Record, record_of
 from glomseg.runs import RunFolder, read_metrics
 from glomseg.types import Dataset, Sample
@@ -108,16 +110,16 @@ def write_report(
         name, reason = next(iter(failed.items()))
         notes.append(f"{counted(len(failed), 'tile')} cannot be shown; the first, {name}: {reason}")
     run = _run_of(folder, record)
-    write_evaluation_page(
-        out,
-        record,
-        key=sha256_of(folder / _EVALUATION)[:_KEY_DIGITS],
+    contents = EvaluationContents(
+        record=record,
+        objects=_object_rows(folder),
         pictures=pictures,
         doubts=doubts,
         training=[] if run is None else read_metrics(run),
         records=[] if run is None else _run_records(run),
         notes=notes,
     )
+    write_evaluation_page(out, contents, key=sha256_of(folder / _EVALUATION)[:_KEY_DIGITS])
     return ReportResult(
         path=Path(out), n_tiles=len(record["tiles"]), n_pictures=len(pictures), notes=tuple(notes), failed=failed
     )
@@ -195,6 +197,11 @@ def _picture(folder: Path, dataset: Dataset, sample: Sample, *, kept: KeptPredic
             f"{target.shape[1]}x{target.shape[0]}; the tile was probably changed since: evaluate again"
         )
     return tile_picture(image, [target, prediction], side_px=side_px)
+
+
+def _object_rows(folder: Path) -> list[dict[str, str]]:
+    path = folder / "objects.csv"
+    return list(csv.DictReader(io.StringIO(read_text(path, what="table of objects")))) if path.is_file() else []
 
 
 def _run_of(folder: Path, record: Mapping[str, Any]) -> RunFolder | None:

@@ -26,8 +26,22 @@ from .images import read_image as read_image, read_mask as read_mask, write_png 
 from .inference.predictor import Predictor as Predictor, load_predictor as load_predictor
 from .measure import Component as Component, connected_components as connected_components
 from .memory import keep_freed_memory as keep_freed_memory
-from .metrics.bootstrap import Interval as Interval, bootstrap_interval as bootstrap_interval
+from .metrics.boundary import (
+    BoundaryCounts as BoundaryCounts,
+    boundary_distances as boundary_distances,
+    boundary_figures as boundary_figures,
+    count_boundaries as count_boundaries,
+    hausdorff_95 as hausdorff_95,
+)
 from .metrics.evaluation import Evaluation as Evaluation, evaluate_counts as evaluate_counts
+from .metrics.intervals import Interval as Interval, group_intervals as group_intervals
+from .metrics.matching import Matching as Matching, label_objects as label_objects, match_objects as match_objects
+from .metrics.objects import (
+    ObjectCounts as ObjectCounts,
+    count_objects as count_objects,
+    object_figures as object_figures,
+)
+from .metrics.pixel_intervals import PixelIntervals as PixelIntervals, pixel_intervals as pixel_intervals
 from .metrics.pixels import (
     PixelCounts as PixelCounts,
     PixelMetrics as PixelMetrics,

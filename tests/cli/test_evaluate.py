@@ -3,7 +3,11 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+
+from glomseg.cli.evaluate import object_summary
+from glomseg.metrics.object_evaluation import evaluate_objects, measure_objects
 
 CPU = ("--device", "cpu", "--precision", "32-true")
 
@@ -29,8 +33,8 @@ def test_a_run_is_measured_on_its_test_part(run, tiny_dataset, glomseg):
     assert " to " not in said.partition("Written to")[0]
     written = {path.name for path in (run / "evaluation-test").iterdir()}
     assert written == {
-        *("evaluation.json", "tiles.csv", "groups.csv", "confusion_matrix.pdf", "confusion_matrix.png", "maps"),
-        *("predictions", "predictions.json"),
+        *("evaluation.json", "tiles.csv", "groups.csv", "objects.csv", "predictions.json", "predictions"),
+        *("confusion_matrix.pdf", "confusion_matrix.png", "maps"),
     }
 
 
@@ -38,13 +42,15 @@ def test_every_flag(run, tiny_model, tiny_dataset, tmp_path, glomseg):
     out = tmp_path / "my out"
     words = ["--part", "val", "--split", run / "split.json", "--worst", 0, "-o", out, *CPU]
     words += ["--classes", "background,glomerulus", "--mask-values", "0,1", "--mpp", 0.5]
-    words += ["--group-pattern", "^(SITE)_"]
+    words += ["--group-pattern", "^(SITE)_", "--min-area", 100000, "--tolerance", 2.5]
     name = json.loads((run / "split.json").read_text())["val"][0]
     code, said, _ = glomseg("evaluate", tiny_model, tiny_dataset, *words, "--map", name)
     assert code == 0
     assert "val: 4 tiles of 1 group" in said
     written = json.loads((out / "evaluation.json").read_text())
     assert (written["part"], written["mpp"], list(written["groups"])) == ("val", 0.5, ["SITE"])
+    assert (written["objects"]["min_area_px"], written["objects"]["tolerance"]) == (100000, 2.5)
+    assert "glomerulus: 0 of 2 found, 2 missed, 0 invented; 0 predictions merge several, 0 split into pieces" in said
     assert sorted(path.name for path in (out / "maps").iterdir()) == [
         f"{name}_glomerulus_errors.png",
         f"{name}_overlay.png",
@@ -98,3 +104,52 @@ def test_errors_are_1_and_one_line(run, tiny_model, tiny_dataset, tmp_path, glom
         assert (code, said) == (1, "")
         assert reason in complained
         assert complained.count("\n") == 1
+
+
+def summary_of(target, prediction, *, unit="um"):
+    objects = measure_objects(target=target, prediction=prediction, n_classes=2, mpp=None if unit == "px" else 0.5)
+    return object_summary("glomerulus", evaluate_objects([objects[0]] * 8, list("abcdefgh")), unit=unit)
+
+
+def test_the_summary_says_first_what_is_found_and_how_far_off():
+    target = np.zeros((60, 60), np.uint8)
+    target[5:15, 5:15] = target[5:15, 30:40] = target[40:50, 40:50] = 1
+    prediction = np.zeros_like(target)
+    prediction[5:15, 5:16] = prediction[4:15, 30:40] = prediction[30:33, 5:8] = 1
+    said = summary_of(target, prediction)
+    assert (
+        said[0] == "glomerulus: 16 of 24 found, 8 missed, 8 invented; 0 predictions merge several, 0 split into pieces"
+    )
+    assert said[1].startswith("  recall 66.67 [")
+    assert all(word in said[1] for word in ("precision 66.67 [", "F1 66.67 [", "PQ 60.61 ["))
+    assert said[2] == (
+        "  number +0 % [+0 %, +0 %]; total area -24 % [-24 %, -24 %]; "
+        "area of one glomerulus +10 % (95 % of them +10 % to +10 %)"
+    )
+    assert said[3] == "  outlines: surface Dice 75.93, 95 % Hausdorff distance 0.5 um"
+    assert summary_of(target, prediction, unit="px")[3].endswith("95 % Hausdorff distance 1.0 px")
+
+
+def test_the_summary_where_there_is_nothing():
+    nothing, one = np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8)
+    one[5:15, 5:15] = 1
+    assert summary_of(nothing, nothing) == ["glomerulus: none in the truth, and none predicted"]
+    missed = summary_of(one, nothing)
+    assert missed[0].startswith("glomerulus: 0 of 8 found, 8 missed, 0 invented")
+    assert missed[1].startswith("  recall 0.00 [0.00, ")
+    assert "precision -" in missed[1]
+    assert missed[2] == "  number -100 % [-100 %, -100 %]; total area -100 % [-100 %, -100 %]"
+    assert len(missed) == 3
+    invented = summary_of(nothing, one)
+    assert invented[0].startswith("glomerulus: 0 of 0 found, 0 missed, 8 invented")
+    assert len(invented) == 2
+
+
+def test_few_groups_are_shown_themselves(tiny_model, tiny_dataset, tmp_path, glomseg):
+    words = ["--out", tmp_path / "out", "--worst", 0, *CPU]
+    _, many, _ = glomseg("evaluate", tiny_model, tiny_dataset, *words)
+    assert "by group" not in many
+    _, few, complained = glomseg("evaluate", tiny_model, tiny_dataset, *words, "--group-pattern", "_(T..)")
+    assert "by group" in few
+    assert "T01" in few
+    assert "2 groups bear these figures: so few cannot tell" in complained

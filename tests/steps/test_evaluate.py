@@ -140,6 +140,52 @@ def test_a_known_prediction_gives_the_figures_worked_out_by_hand(tiny_model, tmp
     assert [item.doubt for item in kept] == pytest.approx([0.1] * 3)  # the model is 90 % sure everywhere
     assert all(np.array_equal(read_mask(tmp_path / "out" / item.file, classes=GLOMERULUS), found) for item in kept)
 
+    # IoU is 8 / 24: what lies there is not the object
+    counts = written["objects"]["classes"]["glomerulus"]["counts"]
+    assert (counts["n_targets"], counts["n_predictions"], counts["n_found"]) == (2, 3, 0)
+    assert (counts["n_missed"], counts["n_invented"], counts["n_cut"]) == (2, 3, 2)
+    assert (first["objects true glomerulus"], first["objects found glomerulus"]) == ("1", "0")
+    assert (empty["objects invented glomerulus"], empty["objects f1 glomerulus"]) == ("1", "0.0")
+    rows = table(tmp_path / "out" / "objects.csv")
+    assert [(row["tile"], row["outcome"]) for row in rows] == [
+        *(("S_1_1", "missed"), ("S_1_1", "invented"), ("S_1_2", "invented"), ("S_2_1", "missed"), ("S_2_1", "invented"))
+    ]
+
+
+def test_objects_are_counted_by_tile_group_and_overall(tiny_model, dataset, tmp_path, monkeypatch):
+    truths = iter([read_pair(dataset, sample)[1] for sample in dataset.samples])
+    monkeypatch.setattr(
+        Predictor,
+        "predict",
+        lambda self, image, *, mpp=None, keep_probabilities=False: Prediction(
+            mask=next(truths), probabilities=np.full((2, 64, 64), 0.5, np.float32), classes=GLOMERULUS, mpp=mpp
+        ),
+    )
+    dataset = dataclasses.replace(dataset, mpp=0.5)
+    evaluate_model(tiny_model, dataset, out=tmp_path / "out", n_worst=0, **CPU)
+    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    objects = written["objects"]
+    assert (objects["unit"], objects["match_iou"], objects["min_area_px"], objects["tolerance"]) == ("um", 0.5, 0, 5.0)
+    found = objects["classes"]["glomerulus"]
+    assert found["counts"]["n_found"] == found["counts"]["n_targets"] == 6
+    assert (found["figures"]["f1"], found["figures"]["surface_dice"], found["figures"]["hausdorff_95"]) == (1, 1, 0)
+    assert 0.5 < found["intervals"]["recall"][0] < found["intervals"]["recall"][1] == 1
+    assert found["intervals"]["hausdorff_95"] == [0, 0]
+    assert found["n_groups"]["recall"] == 6
+    assert found["size_limits_um2"] == pytest.approx([limit / 4 for limit in found["size_limits_px"]])
+    for name, tile in written["tiles"].items():
+        (sample,) = dataset.select([name])
+        assert tile["sha256"] == f"{sha256_of(sample.image_path)}:{sha256_of(sample.mask_path)}"
+        assert tile["objects"]["glomerulus"]["n_found"] == (1 if name.endswith("T01") else 0)
+    assert {group["objects"]["glomerulus"]["counts"]["n_found"] for group in written["groups"].values()} == {1}
+    assert {group["objects"]["glomerulus"]["figures"]["recall"] for group in written["groups"].values()} == {1}
+    rows = table(tmp_path / "out" / "objects.csv")
+    assert len(rows) == 6
+    for row in rows:
+        assert (row["outcome"], row["iou"], row["class"]) == ("found", "1.0", "glomerulus")
+        assert float(row["true_area_um2"]) == float(row["predicted_area_um2"]) == int(row["true_area_px"]) / 4
+        assert (row["touches_border"], row["merges"], row["splits"]) == ("False", "False", "False")
+
 
 def test_groups_have_a_table(dataset, tiny_model, tmp_path):
     result = evaluate_model(tiny_model, dataset, out=tmp_path / "out", n_worst=0, **CPU)
@@ -317,6 +363,9 @@ def test_a_split_of_other_tiles(dataset, model_with, tmp_path):
     [
         ({"part": "both"}, "--part 'both' is none of train, val, test, all"),
         ({"n_worst": -1}, "--worst -1"),
+        ({"min_area_px": -1}, "--min-area -1 is below zero"),
+        ({"tolerance": -1.0}, "--tolerance -1.0 is no distance"),
+        ({"tolerance": float("nan")}, "--tolerance nan is no distance"),
         ({"maps": ["nope"]}, "--map 'nope' is not a tile of the part 'all'; its tiles are called 'SITE_S01_T01'"),
     ],
 )
@@ -379,7 +428,7 @@ def test_an_untouched_test_part_has_no_note(dataset, model_with, tmp_path):
 def test_few_groups_are_noted(dataset, model_with, tmp_path):
     run = model_with(trained_on={"train_images": ["0" * 16]})
     few = dataclasses.replace(dataset, samples=dataset.samples[:4])
-    assert "2 groups bear these figures: the intervals are far too narrow" in notes_on(run, few, tmp_path)
+    assert "2 groups bear these figures: so few cannot tell" in notes_on(run, few, tmp_path)
     one = dataclasses.replace(dataset, samples=dataset.samples[:1])
     assert "1 group bears these figures" in notes_on(run, one, tmp_path)
 

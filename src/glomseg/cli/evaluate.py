@@ -1,5 +1,6 @@
 """glomseg evaluate."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,9 @@ from glomseg.cli.options import DatasetOptions, open_with
 from glomseg.data.findings import counted
 
 if TYPE_CHECKING:
-    from glomseg.metrics.bootstrap import Interval
+    from glomseg.metrics.evaluation import Evaluation
+    from glomseg.metrics.intervals import Interval
+    from glomseg.metrics.object_evaluation import ObjectEvaluation
 
 
 def evaluate(
@@ -23,6 +26,8 @@ def evaluate(
     weights: Path | None = None,
     map_: Annotated[list[str] | None, Parameter(name="--map", negative="")] = None,
     worst: int = 4,
+    min_area: int = 0,
+    tolerance: float = 5.0,
     device: str = "auto",
     precision: str = "auto",
     options: DatasetOptions | None = None,
@@ -47,6 +52,10 @@ def evaluate(
         Draw the error map of this tile; repeat for more.
     worst
         Also draw the maps of this many tiles with the most wrong pixels.
+    min_area
+        Count no predicted object with fewer pixels than this.
+    tolerance
+        How far an outline may lie off in the surface Dice, in um, or in px without --mpp.
     device
         auto, cpu, cuda, cuda:1 or mps.
     precision
@@ -54,6 +63,7 @@ def evaluate(
     options
         How the data set is read.
     """
+    from glomseg.metrics.intervals import MIN_GROUPS
     from glomseg.runs import model_path
     from glomseg.steps.evaluate import default_part, evaluate_model
 
@@ -68,14 +78,65 @@ def evaluate(
         split=split,
         maps=map_ or (),
         n_worst=worst,
+        min_area_px=min_area,
+        tolerance=tolerance,
         device=device,
         precision=precision,
         progress=progress_bar,
     )
-    evaluation, names = result.evaluation, result.evaluation.classes.names
+    evaluation = result.evaluation
+    n_tiles, n_groups = counted(len(evaluation.tiles), "tile"), counted(len(evaluation.groups), "group")
+    say(f"{part}: {n_tiles} of {n_groups}")
+    for name, objects in zip(evaluation.classes.names[1:], evaluation.objects, strict=True):
+        say(*object_summary(name, objects, unit="px" if dataset.mpp is None else "um"))
+    _show_pixels(evaluation)
+    if 1 < len(evaluation.groups) < MIN_GROUPS:
+        _show_groups(evaluation)
+    for note in result.notes:
+        say_warning(note)
+    for name, reason in result.failed.items():
+        say_warning(f"left out {name!r}: {reason}")
+    for name, reason in result.undrawn.items():
+        say_warning(f"no map of {name!r}: {reason}")
+    say(f"Written to {result.out}")
+    return 1 if result.failed or result.undrawn else 0
+
+
+def object_summary(name: str, found: "ObjectEvaluation", *, unit: str) -> list[str]:
+    """Return what a pathologist asks first, in sentences: how many are found, and how far count and area are off."""
+    n, figures, intervals = found.counts.objects, found.figures, found.intervals
+    if not n.n_targets and not n.n_predictions:
+        return [f"{name}: none in the truth, and none predicted"]
+    words = [
+        f"{name}: {n.n_found} of {n.n_targets} found, {n.n_missed} missed, {n.n_invented} invented; "
+        f"{counted(n.n_merges, 'prediction merges', 'predictions merge')} several, {n.n_splits} split into pieces"
+    ]
+    rates = (("recall", "recall"), ("precision", "precision"), ("f1", "F1"), ("panoptic_quality", "PQ"))
+    words.append(
+        "  " + "  ".join(f"{label} {_percent(figures[key])}{_in_brackets(intervals[key])}" for key, label in rates)
+    )
+    off = [
+        f"{label} {_off(figures[key])}{_in_brackets(intervals[key], _off)}"
+        for key, label in (("count_ratio", "number"), ("area_ratio", "total area"))
+        if figures[key] == figures[key]
+    ]
+    if figures["matched_area_low"] == figures["matched_area_low"]:
+        low, high = _off(figures["matched_area_low"]), _off(figures["matched_area_high"])
+        off.append(f"area of one {name} {_off(figures['matched_area_ratio'])} (95 % of them {low} to {high})")
+    if off:
+        words.append("  " + "; ".join(off))
+    if figures["hausdorff_95"] == figures["hausdorff_95"]:
+        words.append(
+            f"  outlines: surface Dice {_percent(figures['surface_dice'])}, "
+            f"95 % Hausdorff distance {figures['hausdorff_95']:.1f} {unit}"
+        )
+    return words
+
+
+def _show_pixels(evaluation: "Evaluation") -> None:
     metrics, intervals = evaluation.metrics, evaluation.intervals
     show_table(
-        f"{part}: {counted(len(evaluation.tiles), 'tile')} of {counted(len(evaluation.groups), 'group')}",
+        "pixels",
         ["class", "IoU", "95 % interval", "Acc", "Dice", "precision", "recall"],
         [
             [
@@ -87,21 +148,44 @@ def evaluate(
                 _percent(metrics.precision[index]),
                 _percent(metrics.recall[index]),
             ]
-            for index, name in enumerate(names)
+            for index, name in enumerate(evaluation.classes.names)
         ],
     )
     say(
         f"aAcc {_percent(metrics.pixel_accuracy)}  mIoU {_percent(metrics.mean_iou)}  "
         f"mAcc {_percent(metrics.mean_accuracy)}"
     )
-    for note in result.notes:
-        say_warning(note)
-    for name, reason in result.failed.items():
-        say_warning(f"left out {name!r}: {reason}")
-    for name, reason in result.undrawn.items():
-        say_warning(f"no map of {name!r}: {reason}")
-    say(f"Written to {result.out}")
-    return 1 if result.failed or result.undrawn else 0
+
+
+def _show_groups(evaluation: "Evaluation") -> None:
+    """Show the groups themselves where they are too few for an interval that can be trusted."""
+    names = evaluation.classes.names[1:]
+    from glomseg.metrics.pixels import pixel_metrics
+
+    shown = [f" {name}" for name in names] if len(names) > 1 else [""]
+    rows = []
+    for group, counts in sorted(evaluation.groups.items()):
+        row = [group]
+        iou = pixel_metrics(counts).iou[1:]
+        for found, value in zip(evaluation.objects, iou, strict=True):
+            n = found.groups[group].objects
+            row += [str(n.n_targets), str(n.n_found), str(n.n_invented), _percent(value)]
+        rows.append(row)
+    show_table(
+        "by group",
+        ["group", *(f"{column}{name}" for name in shown for column in ("true", "found", "invented", "IoU"))],
+        rows,
+    )
+
+
+def _in_brackets(interval: "Interval", shown: Callable[[float], str] | None = None) -> str:
+    shown = shown or _percent
+    return "" if interval.low != interval.low else f" [{shown(interval.low)}, {shown(interval.high)}]"
+
+
+def _off(ratio: float) -> str:
+    """Return how far a ratio is off from 1, in percent with its sign."""
+    return f"{100 * (ratio - 1):+.0f} %"
 
 
 def _range(interval: "Interval") -> str:

@@ -56,8 +56,9 @@ def expected_error_share(probabilities: NDArray[np.float32], mask: NDArray[np.ui
     mask
         (H, W) uint8, the chosen class.
     """
-    chosen = np.take_along_axis(probabilities, mask[None].astype(np.intp), axis=0)
-    return float(1 - chosen.mean(dtype=np.float64))
+    # Class by class, since an index of eight bytes a pixel would be larger than the probabilities.
+    chosen = sum(float(of.sum(dtype=np.float64, where=mask == index)) for index, of in enumerate(probabilities))
+    return 1 - chosen / mask.size
 
 
 def write_predictions(folder: str | os.PathLike[str], dataset: Dataset, predictions: Sequence[KeptPrediction]) -> None:

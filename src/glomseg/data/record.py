@@ -47,17 +47,23 @@ def read_dataset_record(path: Path) -> tuple[Dataset, dict[str, str]]:
 
 
 def hash_tiles(dataset: Dataset, *, progress: Progress | None = None) -> dict[str, str]:
-    """Return for each tile the SHA-256 of its image's bytes, a colon, and that of its mask's bytes.
-
-    The first half recognises an image wherever it turns up again, under whatever name.
-    """
+    """Return the hash of each tile, as `hash_tile` has it, by name."""
     hashes: dict[str, str] = {}
     with ThreadPoolExecutor() as pool:
-        for sample, digest in zip(dataset.samples, pool.map(_hash_sample, dataset.samples), strict=True):
+        for sample, digest in zip(dataset.samples, pool.map(hash_tile, dataset.samples), strict=True):
             hashes[sample.name] = digest
             if progress is not None:
                 progress(len(hashes), len(dataset))
     return hashes
+
+
+def hash_tile(sample: Sample) -> str:
+    """Return the SHA-256 of a tile's image, a colon, and that of its mask, which is empty where there is none.
+
+    The first half recognises an image wherever it turns up again, under whatever name.
+    """
+    mask = "" if sample.mask_path is None else sha256_of(sample.mask_path)
+    return f"{sha256_of(sample.image_path)}:{mask}"
 
 
 def combined_hash(hashes: Mapping[str, str]) -> str:
@@ -74,8 +80,3 @@ def check_unchanged(dataset: Dataset, recorded: Mapping[str, str], current: Mapp
             f"{len(changed)} tiles of {str(dataset.root)!r} are not the ones the run was started on, the first is "
             f"{changed[0]!r}; put the old files back, or start a new run"
         )
-
-
-def _hash_sample(sample: Sample) -> str:
-    mask = "" if sample.mask_path is None else sha256_of(sample.mask_path)
-    return f"{sha256_of(sample.image_path)}:{mask}"

@@ -6,18 +6,32 @@ from dataclasses import dataclass
 from typing import Any
 
 from glomseg.errors import InvalidInputError
-from glomseg.metrics.bootstrap import Interval, PixelIntervals, bootstrap_interval
+from glomseg.metrics.intervals import Interval
+from glomseg.metrics.object_evaluation import ObjectEvaluation, TileObjects, evaluate_objects
+from glomseg.metrics.pixel_intervals import PixelIntervals, pixel_intervals
 from glomseg.metrics.pixels import PixelCounts, PixelMetrics, pixel_metrics
 from glomseg.types import Classes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileCounts:
-    """The pixel counts of one tile."""
+    """What was counted in one tile.
+
+    Attributes
+    ----------
+    name, group
+        The tile's, as in its `Sample`.
+    counts
+        Its pixels.
+    objects
+        Its objects of each class but the background, as `measure_objects` returns them; empty where only pixels were
+        counted.
+    """
 
     name: str
     group: str
     counts: PixelCounts
+    objects: tuple[TileObjects, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +49,9 @@ class Evaluation:
     counts, metrics
         Of all pixels together.
     intervals
-        Of `metrics`, by bootstrap over groups.
+        Of `metrics`, from the groups.
+    objects
+        The objects of each class but the background, in order; empty where the tiles have none.
     """
 
     classes: Classes
@@ -44,9 +60,10 @@ class Evaluation:
     counts: PixelCounts
     metrics: PixelMetrics
     intervals: PixelIntervals
+    objects: tuple[ObjectEvaluation, ...]
 
 
-def evaluate_counts(tiles: Sequence[TileCounts], classes: Classes, *, seed: int = 0) -> Evaluation:
+def evaluate_counts(tiles: Sequence[TileCounts], classes: Classes) -> Evaluation:
     """Add up the tiles' counts by group and overall, and compute every figure from the sums.
 
     Parameters
@@ -55,13 +72,13 @@ def evaluate_counts(tiles: Sequence[TileCounts], classes: Classes, *, seed: int 
         At least one.
     classes
         As many as the counts have.
-    seed
-        Of the bootstrap.
 
     Raises
     ------
     InvalidInputError
         If there is no tile, or the counts are of another number of classes.
+    ValueError
+        If objects were measured in some of the tiles only.
     """
     if not tiles:
         raise InvalidInputError("there is no tile to evaluate")
@@ -76,7 +93,11 @@ def evaluate_counts(tiles: Sequence[TileCounts], classes: Classes, *, seed: int 
         groups=groups,
         counts=total,
         metrics=pixel_metrics(total),
-        intervals=bootstrap_interval(list(groups.values()), seed=seed),
+        intervals=pixel_intervals(list(groups.values())),
+        objects=tuple(
+            evaluate_objects(of_class, [tile.group for tile in tiles])
+            for of_class in zip(*(tile.objects for tile in tiles), strict=True)
+        ),
     )
 
 
@@ -102,9 +123,6 @@ def named_figures(metrics: PixelMetrics, class_names: Sequence[str]) -> dict[str
 def named_intervals(intervals: PixelIntervals, class_names: Sequence[str]) -> dict[str, Any]:
     """Return the intervals in the shape of `named_figures`, each as [low, high], or None where there is none."""
 
-    def bounds(interval: Interval) -> list[float] | None:
-        return None if math.isnan(interval.low) else [interval.low, interval.high]
-
     def by_class(values: Sequence[Interval]) -> dict[str, list[float] | None]:
         return {name: bounds(value) for name, value in zip(class_names, values, strict=True)}
 
@@ -119,3 +137,8 @@ def named_intervals(intervals: PixelIntervals, class_names: Sequence[str]) -> di
         "precision": by_class(intervals.precision),
         "recall": by_class(intervals.recall),
     }
+
+
+def bounds(interval: Interval) -> list[float] | None:
+    """Return [low, high], or None where there is no interval."""
+    return None if math.isnan(interval.low) else [interval.low, interval.high]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg.errors import InvalidInputError
+from glomseg.metrics.figures import ratio
 from glomseg.types import IGNORE_INDEX
 
 # cv2.calcHist gives float32, which holds whole numbers exactly only up to here; larger pictures are counted in parts.
@@ -242,31 +243,25 @@ def pixel_ratios(matrices: NDArray[np.integer] | NDArray[np.floating]) -> PixelR
     found = np.diagonal(matrices, axis1=-2, axis2=-1).astype(np.float64)  # (..., C) true positives
     true = matrices.sum(axis=-1, dtype=np.float64)
     predicted = matrices.sum(axis=-2, dtype=np.float64)
-    iou = _ratio(found, true + predicted - found)
-    recall = _ratio(found, true)
-    dice = _ratio(2 * found, true + predicted)
+    iou = ratio(found, true + predicted - found)
+    recall = ratio(found, true)
+    dice = ratio(2 * found, true + predicted)
     return PixelRatios(
-        pixel_accuracy=_ratio(found.sum(axis=-1), true.sum(axis=-1)),
+        pixel_accuracy=ratio(found.sum(axis=-1), true.sum(axis=-1)),
         mean_iou=_mean_of_defined(iou),
         mean_accuracy=_mean_of_defined(recall),
         mean_dice=_mean_of_defined(dice),
         iou=iou,
         recall=recall,
         dice=dice,
-        precision=_ratio(found, predicted),
+        precision=ratio(found, predicted),
     )
-
-
-def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    ratio = np.full(np.shape(whole), np.nan)
-    np.divide(part, whole, out=ratio, where=np.asarray(whole) > 0)
-    return ratio
 
 
 def _mean_of_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
     # np.nanmean warns where all are NaN; here that simply has no mean.
     defined = ~np.isnan(values)
-    return _ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1).astype(np.float64))
+    return ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1).astype(np.float64))
 
 
 def _as_bytes(labels: NDArray[np.integer], *, what: str) -> NDArray[np.uint8]:

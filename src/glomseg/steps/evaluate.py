@@ -1,30 +1,33 @@
 """Evaluate a model on a part of a data set, and write down what it did well and where it failed."""
 
+import math
 import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glomseg._version import __version__
 from glomseg.data.predictions import KeptPrediction, expected_error_share, write_predictions
+from glomseg.data.record import hash_tile
 from glomseg.data.split import PARTS, read_split
 from glomseg.data.store import read_pair
 from glomseg.errors import GlomsegError, InvalidInputError
 from glomseg.export.pictures import error_map, in_a_row, overlay
 from glomseg.export.plots import save_confusion_matrix
-from glomseg.files import make_folder, sha256_of, write_csv, write_json
+from glomseg.files import make_folder, sha256_of
 from glomseg.images import write_png
-from glomseg.inference.predictor import Predictor, load_predictor, scale_note
-from glomseg.metrics.bootstrap import MIN_GROUPS
-from glomseg.metrics.evaluation import Evaluation, TileCounts, evaluate_counts, named_figures, named_intervals
-from glomseg.metrics.pixels import PixelCounts, count_pixels, pixel_metrics
+from glomseg.inference.predictor import Predictor, load_predictor
+from glomseg.metrics.boundary import TOLERANCE
+from glomseg.metrics.evaluation import Evaluation, TileCounts, evaluate_counts
+from glomseg.metrics.object_evaluation import measure_objects
+from glomseg.metrics.pixels import count_pixels
 from glomseg.progress import ProgressBars, no_progress
 from glomseg.runs import RunFolder, model_path
+from glomseg.steps.evaluation_files import write_evaluation
+from glomseg.steps.evaluation_notes import evaluation_notes
 from glomseg.steps.naming import file_stems
 from glomseg.types import Classes, Dataset, ModelCard, Prediction, Sample
 
@@ -70,14 +73,16 @@ def evaluate_model(
     split: str | os.PathLike[str] | None = None,
     maps: Sequence[str] = (),
     n_worst: int = 4,
+    min_area_px: int = 0,
+    tolerance: float = TOLERANCE,
     device: str = "auto",
     precision: str = "auto",
     progress: ProgressBars = no_progress,
 ) -> EvaluationResult:
     """Measure a model on a part of a data set, at the tiles' own resolution.
 
-    Writes ``evaluation.json``, ``tiles.csv``, ``groups.csv``, ``confusion_matrix.pdf`` and ``.png``, and
-    the error maps of the worst tiles and of those that are asked for, into ``maps/``. The predicted masks are kept
+    Writes ``evaluation.json``, ``tiles.csv``, ``groups.csv``, ``objects.csv``, ``confusion_matrix.pdf`` and ``.png``,
+    and the error maps of the worst tiles and of those that are asked for, into ``maps/``. The predicted masks are kept
     in ``predictions/``, and ``predictions.json`` says which tiles they belong to.
 
     Parameters
@@ -98,6 +103,10 @@ def evaluate_model(
         Names of tiles to draw error maps of.
     n_worst
         How many of the tiles with the most wrong pixels are drawn too.
+    min_area_px
+        Smaller predicted objects are not counted among the objects; pixels are counted all the same.
+    tolerance
+        How far an outline may lie off in the surface Dice, in um, or in px where the data set has no mpp.
     device, precision
         As in `load_predictor`.
     progress
@@ -110,6 +119,10 @@ def evaluate_model(
     """
     if n_worst < 0:
         raise InvalidInputError(f"--worst {n_worst} is below zero; 0 draws no map but those asked for")
+    if min_area_px < 0:
+        raise InvalidInputError(f"--min-area {min_area_px} is below zero; 0 counts every object")
+    if not 0 <= tolerance < math.inf:
+        raise InvalidInputError(f"--tolerance {tolerance} is no distance; it is 0 or more, and 5 by default")
     predictor = load_predictor(model, weights=weights, device=device, precision=precision)
     classes = _check_classes(predictor.card, dataset)
     part = part or default_part(model, dataset, split=split)
@@ -121,41 +134,27 @@ def evaluate_model(
             f"{samples[0].name!r} and so on"
         )
     out = make_folder(out)  # before hours of work, not after
-
-    tiles: list[TileCounts] = []
-    kept: list[KeptPrediction] = []
-    stems = _file_stems(dataset)
-    image_hashes: dict[str, str] = {}
-    failed: dict[str, str] = {}
-    with progress("evaluating", unit="tile") as bar:
-        for done, sample in enumerate(samples, start=1):
-            try:
-                image, target = read_pair(dataset, sample)
-                predicted = predictor.predict(image, mpp=dataset.mpp, keep_probabilities=True)
-                image_hashes[sample.name] = sha256_of(sample.image_path)[:_HASH_DIGITS]
-            except GlomsegError as error:
-                failed[sample.name] = str(error)
-            else:
-                counts = count_pixels(target=target, prediction=predicted.mask, n_classes=len(classes))
-                kept.append(_keep(predicted, sample.name, out=out, stem=stems[sample.name]))
-                tiles.append(TileCounts(name=sample.name, group=sample.group, counts=counts))
-            bar(done, len(samples))
+    measured = _measure_tiles(
+        predictor, dataset, samples, out=out, min_area_px=min_area_px, tolerance=tolerance, progress=progress
+    )
+    tiles, tile_hashes, failed = measured.tiles, measured.hashes, measured.failed
     if not tiles:
         raise InvalidInputError(
             f"none of the {len(samples)} tiles could be read; the first: {next(iter(failed.values()))}"
         )
 
     evaluation = evaluate_counts(tiles, classes)
-    notes = (*predictor.notes, *_notes(predictor.card, evaluation, image_hashes, mpp=dataset.mpp))
+    image_hashes = {name: digest[:_HASH_DIGITS] for name, digest in tile_hashes.items()}
+    notes = (*predictor.notes, *evaluation_notes(predictor.card, evaluation, image_hashes, mpp=dataset.mpp))
     drawn = [name for name in dict.fromkeys([*maps, *_worst(tiles, n_worst)]) if name not in failed]
-    _write_tables(out, evaluation)
-    write_predictions(out, dataset, kept)
+    write_predictions(out, dataset, measured.kept)
     save_confusion_matrix(out / "confusion_matrix", evaluation.counts, classes)
     pictures, undrawn = _write_maps(out / "maps", predictor, dataset, drawn)
     card = predictor.card
-    write_json(
-        out / "evaluation.json",
-        {
+    write_evaluation(
+        out,
+        evaluation,
+        circumstances={
             "glomseg": __version__,
             "model": {
                 "file": predictor.file,
@@ -174,10 +173,65 @@ def evaluate_model(
             "failed": failed,
             "undrawn": undrawn,
             "maps": [f"maps/{picture.name}" for picture in pictures],
-            **_figures(evaluation),
         },
+        tile_hashes=tile_hashes,
+        mpp=dataset.mpp,
+        min_area_px=min_area_px,
+        tolerance=tolerance,
     )
     return EvaluationResult(evaluation=evaluation, part=part, notes=notes, failed=failed, undrawn=undrawn, out=out)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measured:
+    """What was counted, kept and left out while the tiles were read."""
+
+    tiles: list[TileCounts]
+    hashes: dict[str, str]
+    kept: list[KeptPrediction]
+    failed: dict[str, str]
+
+
+def _measure_tiles(
+    predictor: Predictor,
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    *,
+    out: Path,
+    min_area_px: int,
+    tolerance: float,
+    progress: ProgressBars,
+) -> _Measured:
+    """Return the counts and the hashes of the tiles, and why tiles that could not be read have none.
+
+    Every predicted mask is written at once: keeping all of them until the end could fill the memory.
+    """
+    n_classes = len(dataset.classes)
+    stems = _file_stems(dataset)
+    measured = _Measured(tiles=[], hashes={}, kept=[], failed={})
+    with progress("evaluating", unit="tile") as bar:
+        for done, sample in enumerate(samples, start=1):
+            try:
+                image, target = read_pair(dataset, sample)
+                predicted = predictor.predict(image, mpp=dataset.mpp, keep_probabilities=True)
+                measured.hashes[sample.name] = hash_tile(sample)
+            except GlomsegError as error:
+                measured.failed[sample.name] = str(error)
+            else:
+                measured.kept.append(_keep(predicted, sample.name, out=out, stem=stems[sample.name]))
+                counts = count_pixels(target=target, prediction=predicted.mask, n_classes=n_classes)
+                objects = measure_objects(
+                    target=target,
+                    prediction=predicted.mask,
+                    n_classes=n_classes,
+                    mpp=dataset.mpp,
+                    min_area_px=min_area_px,
+                    tolerance=tolerance,
+                )
+                tile = TileCounts(name=sample.name, group=sample.group, counts=counts, objects=objects)
+                measured.tiles.append(tile)
+            bar(done, len(samples))
+    return measured
 
 
 def _check_classes(card: ModelCard, dataset: Dataset) -> Classes:
@@ -241,113 +295,6 @@ def _predict(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
     image, target = read_pair(dataset, sample)
     return image, target, predictor.predict(image, mpp=dataset.mpp).mask
-
-
-def _notes(
-    card: ModelCard, evaluation: Evaluation, image_hashes: Mapping[str, str], *, mpp: float | None
-) -> tuple[str, ...]:
-    """Return what a reader has to know to judge the figures, the most damaging first."""
-    notes = []
-    tiles = evaluation.tiles
-    was_trained, was_chosen = _listed(card, "train_images"), _listed(card, "val_images")
-    trained = {tile.name for tile in tiles if image_hashes[tile.name] in was_trained}
-    n_chosen = sum(image_hashes[tile.name] in was_chosen for tile in tiles)
-    if not was_trained:
-        notes.append(
-            "The model does not say which tiles it was trained on: if these are among them, the figures only say how "
-            "well it remembers."
-        )
-    if trained:
-        notes.append(
-            f"{len(trained)} of the {len(tiles)} tiles were trained on: these figures say how well the model "
-            "remembers, not how well it finds glomeruli elsewhere."
-        )
-    if n_chosen:
-        notes.append(
-            f"{n_chosen} of the {len(tiles)} tiles chose the step at which the model was kept: "
-            "the figures are somewhat too good. An untouched test part has no such advantage."
-        )
-    known = {tile.group for tile in tiles if tile.name not in trained} & _listed(card, "train_groups")
-    if known:
-        notes.append(
-            f"{len(known)} of the {len(evaluation.groups)} groups have the names of groups that were trained on "
-            f"({', '.join(sorted(known)[:3])}{', ...' if len(known) > 3 else ''}): if they are the same slides, "
-            "neighbouring tiles leak and the figures flatter."
-        )
-    if note := scale_note(card, mpp=mpp):
-        notes.append(f"{note[0].upper()}{note[1:]}.")
-    return (*notes, *_notes_on_groups(evaluation))
-
-
-def _listed(card: ModelCard, key: str) -> set[str]:
-    """Return the words of a list in the card, which is a stranger's file and may hold anything."""
-    value = card.trained_on.get(key)
-    return {str(item) for item in value} if isinstance(value, (list, tuple)) else set()
-
-
-def _notes_on_groups(evaluation: Evaluation) -> list[str]:
-    """Return for which figures the groups are too few to give an interval."""
-    n_groups = len(evaluation.groups)
-    if n_groups == 1:
-        return ["1 group bears these figures: there are no intervals, since one slide says nothing about others."]
-    if n_groups < MIN_GROUPS:
-        return [f"{n_groups} groups bear these figures: the intervals are far too narrow."]
-    return [
-        f"1 of the {n_groups} groups bears on the IoU of {name}: it has no interval."
-        if interval.n_groups == 1
-        else f"{interval.n_groups} of the {n_groups} groups bear on the IoU of {name}: its interval is far too narrow."
-        for name, interval in zip(evaluation.classes.names, evaluation.intervals.iou, strict=True)
-        if 0 < interval.n_groups < MIN_GROUPS
-    ]
-
-
-def _figures(evaluation: Evaluation) -> dict[str, Any]:
-    names = evaluation.classes.names
-    return {
-        "classes": asdict(evaluation.classes),
-        "n_tiles": len(evaluation.tiles),
-        "n_groups": len(evaluation.groups),
-        "n_pixels": evaluation.counts.n_pixels,
-        "figures": named_figures(evaluation.metrics, names),
-        "interval_level": evaluation.intervals.mean_iou.level,
-        "intervals": named_intervals(evaluation.intervals, names),
-        "confusion_matrix": evaluation.counts.matrix,  # rows truth, columns prediction
-        "groups": {
-            name: {"figures": named_figures(pixel_metrics(counts), names), "confusion_matrix": counts.matrix}
-            for name, counts in sorted(evaluation.groups.items())
-        },
-        "tiles": {
-            tile.name: {"group": tile.group, "confusion_matrix": tile.counts.matrix} for tile in evaluation.tiles
-        },
-    }
-
-
-def _write_tables(out: Path, evaluation: Evaluation) -> None:
-    names = evaluation.classes.names
-    columns = ["pixel_accuracy", "mean_iou"]
-    columns += [f"{figure} {name}" for figure in ("iou", "dice", "precision", "recall") for name in names]
-
-    def row(counts: PixelCounts) -> dict[str, Any]:
-        metrics = pixel_metrics(counts)
-        values = [metrics.pixel_accuracy, metrics.mean_iou]
-        values += [*metrics.iou, *metrics.dice, *metrics.precision, *metrics.recall]
-        cells = {key: "" if value != value else round(value, 6) for key, value in zip(columns, values, strict=True)}
-        return {"n_pixels": metrics.n_pixels, **cells}
-
-    write_csv(
-        out / "tiles.csv",
-        ({"tile": tile.name, "group": tile.group, **row(tile.counts)} for tile in evaluation.tiles),
-        columns=["tile", "group", "n_pixels", *columns],
-    )
-    n_tiles = Counter(tile.group for tile in evaluation.tiles)
-    write_csv(
-        out / "groups.csv",
-        (
-            {"group": group, "n_tiles": n_tiles[group], **row(counts)}
-            for group, counts in sorted(evaluation.groups.items())
-        ),
-        columns=["group", "n_tiles", "n_pixels", *columns],
-    )
 
 
 def _worst(tiles: Sequence[TileCounts], n_worst: int) -> list[str]:

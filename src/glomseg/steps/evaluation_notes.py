@@ -1,0 +1,69 @@
+"""What a reader has to know to judge the figures of an evaluation, in sentences."""
+
+from collections.abc import Mapping
+
+from glomseg.inference.predictor import scale_note
+from glomseg.metrics.evaluation import Evaluation
+from glomseg.metrics.intervals import MIN_GROUPS
+from glomseg.types import ModelCard
+
+
+def evaluation_notes(
+    card: ModelCard, evaluation: Evaluation, image_hashes: Mapping[str, str], *, mpp: float | None
+) -> tuple[str, ...]:
+    """Return what a reader has to know to judge the figures, the most damaging first."""
+    notes = []
+    tiles = evaluation.tiles
+    was_trained, was_chosen = _listed(card, "train_images"), _listed(card, "val_images")
+    trained = {tile.name for tile in tiles if image_hashes[tile.name] in was_trained}
+    n_chosen = sum(image_hashes[tile.name] in was_chosen for tile in tiles)
+    if not was_trained:
+        notes.append(
+            "The model does not say which tiles it was trained on: if these are among them, the figures only say how "
+            "well it remembers."
+        )
+    if trained:
+        notes.append(
+            f"{len(trained)} of the {len(tiles)} tiles were trained on: these figures say how well the model "
+            "remembers, not how well it finds glomeruli elsewhere."
+        )
+    if n_chosen:
+        notes.append(
+            f"{n_chosen} of the {len(tiles)} tiles chose the step at which the model was kept: "
+            "the figures are somewhat too good. An untouched test part has no such advantage."
+        )
+    known = {tile.group for tile in tiles if tile.name not in trained} & _listed(card, "train_groups")
+    if known:
+        notes.append(
+            f"{len(known)} of the {len(evaluation.groups)} groups have the names of groups that were trained on "
+            f"({', '.join(sorted(known)[:3])}{', ...' if len(known) > 3 else ''}): if they are the same slides, "
+            "neighbouring tiles leak and the figures flatter."
+        )
+    if note := scale_note(card, mpp=mpp):
+        notes.append(f"{note[0].upper()}{note[1:]}.")
+    return (*notes, *_notes_on_groups(evaluation))
+
+
+def _listed(card: ModelCard, key: str) -> set[str]:
+    """Return the words of a list in the card, which is a stranger's file and may hold anything."""
+    value = card.trained_on.get(key)
+    return {str(item) for item in value} if isinstance(value, (list, tuple)) else set()
+
+
+def _notes_on_groups(evaluation: Evaluation) -> list[str]:
+    """Return for which figures the groups are too few to give an interval."""
+    n_groups = len(evaluation.groups)
+    if n_groups == 1:
+        return ["1 group bears these figures: there are no intervals, since one slide says nothing about others."]
+    if n_groups < MIN_GROUPS:
+        return [
+            f"{n_groups} groups bear these figures: so few cannot tell how unlike slides are; do not "
+            "trust the intervals, and look at the groups themselves."
+        ]
+    return [
+        f"1 of the {n_groups} groups bears on the IoU of {name}: it has no interval."
+        if interval.n_groups == 1
+        else f"{interval.n_groups} of the {n_groups} groups bear on the IoU of {name}: do not trust its interval."
+        for name, interval in zip(evaluation.classes.names, evaluation.intervals.iou, strict=True)
+        if 0 < interval.n_groups < MIN_GROUPS
+    ]

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 _WIDTH, _HEIGHT = 440, 270
 _NAMES_PX = 150  # before the rows of charts that have names for rows
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 12, 42
+_LEFT, _RIGHT, _TOP, _BOTTOM = 76, 26, 12, 42
 
 Point = tuple[float, float]
 

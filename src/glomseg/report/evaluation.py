@@ -129,6 +129,7 @@ def _values(contents: EvaluationContents, *, key: str) -> dict[str, Any]:
         *object_charts(record, contents.objects),
         *doubt_charts(tiles),
     ]
+    objects = object_tables(record)
     sections = {
         "figures": "Figures",
         **({"charts": "Charts"} if charts else {}),
@@ -143,7 +144,8 @@ def _values(contents: EvaluationContents, *, key: str) -> dict[str, Any]:
         "sentences": [*object_sentences(record), *summary(record)],
         "notes": [*record["notes"], *_failures(record["failed"])],
         "sections": list(sections.items()),
-        "tables": [*object_tables(record), pixel_table(record)],
+        "tables": [*objects[:1], pixel_table(record)],
+        "more_tables": objects[1:],
         "class_names": classes.names,
         "matrix": matrix_rows(record),
         "charts": charts,

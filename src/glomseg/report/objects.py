@@ -32,8 +32,8 @@ _SHARES = {
 """Figures that are shown in percent."""
 
 _NUMBERS = {
-    "count_ratio": "predicted / true number",
-    "count_error_per_tile": "wrong number, mean of a tile",
+    "count_ratio": "predicted / true count",
+    "count_error_per_tile": "count error per tile",
     "area_ratio": "predicted / true area",
     "matched_area_ratio": "predicted / true area of a found object",
     "matched_area_low": "its lower limit of agreement",
@@ -61,9 +61,9 @@ def object_tables(record: Mapping[str, Any]) -> list[Table]:
     figures = Table(
         title="Figures of objects",
         caption=f"F1 to surface Dice in percent; distances in {_unit(record)}.",
-        head=("figure", "class", "value", level),
+        head=("figure", *(["class"] if len(classes) > 1 else []), "value", level),
         rows=tuple(
-            (words, name, value, interval)
+            (words, *([name] if len(classes) > 1 else []), value, interval)
             for name, item in classes.items()
             for words, value, interval in _figure_rows(item, unit=_unit(record))
         ),
@@ -82,7 +82,10 @@ def object_sentences(record: Mapping[str, Any]) -> list[str]:
         if f1 is None:
             continue
         interval = item["intervals"]["f1"]
-        within = f" (F1 {percent(f1)} %" + (f", {interval_cell(interval).text} %)" if interval else ")")
+        level = f"{100 * record['interval_level']:.0f} %"
+        within = f" (F1 {percent(f1)} %" + (
+            f", {level} interval {interval_cell(interval).text} %)" if interval else ")"
+        )
         sentences.append(
             f"Of {n['n_targets']:,} objects of {name}, {n['n_found']:,} were found and {n['n_missed']:,} missed; "
             f"{n['n_invented']:,} more were invented{within}."

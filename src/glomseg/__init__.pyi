@@ -33,6 +33,7 @@ from .metrics.boundary import (
     count_boundaries as count_boundaries,
     hausdorff_95 as hausdorff_95,
 )
+from .metrics.comparison import Difference as Difference, compare_counts as compare_counts
 from .metrics.evaluation import Evaluation as Evaluation, evaluate_counts as evaluate_counts
 from .metrics.intervals import Interval as Interval, group_intervals as group_intervals
 from .metrics.matching import Matching as Matching, label_objects as label_objects, match_objects as match_objects
@@ -52,6 +53,11 @@ from .models.build import ARCHITECTURES as ARCHITECTURES, build_model as build_m
 from .models.known_weights import KNOWN_WEIGHTS as KNOWN_WEIGHTS, fetch_weights as fetch_weights
 from .models.model_files import load_model as load_model, save_model as save_model
 from .steps.benchmark import BenchmarkResult as BenchmarkResult, benchmark_model as benchmark_model
+from .steps.compare import (
+    Comparison as Comparison,
+    ComparisonResult as ComparisonResult,
+    compare_evaluations as compare_evaluations,
+)
 from .steps.doctor import Check as Check, check_machine as check_machine
 from .steps.evaluate import EvaluationResult as EvaluationResult, evaluate_model as evaluate_model
 from .steps.export_model import ExportResult as ExportResult, export_model as export_model

@@ -21,6 +21,7 @@ COMMANDS = (
     ("split", "Divide a data set into training, validation and test parts by slide."),
     ("train", "Train a model on a folder of tiles and masks."),
     ("evaluate", "Measure a model on a part of a data set."),
+    ("compare", "Compare evaluations of the same tiles, paired by slide."),
     ("report", "Write a page on an evaluation that opens in any browser."),
     ("predict", "Find glomeruli in images."),
     ("benchmark", "Measure how fast a model is on this machine."),

@@ -93,6 +93,7 @@ from .steps.inspect import Inspection as Inspection, inspect_dataset as inspect_
 from .steps.measure import MeasureResult as MeasureResult, measure_masks as measure_masks
 from .steps.predict import PredictionResult as PredictionResult, predict_images as predict_images
 from .steps.rasterize import RasterizeResult as RasterizeResult, rasterize_annotations as rasterize_annotations
+from .steps.report import ReportResult as ReportResult, write_report as write_report
 from .steps.train import (
     Hardware as Hardware,
     TrainResult as TrainResult,

@@ -33,7 +33,7 @@ def test_a_run_is_measured_on_its_test_part(run, tiny_dataset, glomseg):
     assert " to " not in said.partition("Written to")[0]
     written = {path.name for path in (run / "evaluation-test").iterdir()}
     assert written == {
-        *("evaluation.json", "tiles.csv", "groups.csv", "objects.csv"),
+        *("evaluation.json", "tiles.csv", "groups.csv", "objects.csv", "predictions.json", "predictions"),
         *("confusion_matrix.pdf", "confusion_matrix.png", "maps"),
     }
 

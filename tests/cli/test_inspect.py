@@ -45,11 +45,14 @@ def test_a_clean_set(data, tmp_path, capsys):
 def test_every_flag(data, tmp_path, capsys):
     out = tmp_path / "elsewhere"
     flags = ["-o", out, "--opacity", "0.3", "--sheet", "2", "--tile", "S_2_a", "--seed", "3", "--mpp", "0.5"]
+    flags += ["--html", tmp_path / "page.html"]
     flags += ["--classes", "background,tuft", "--mask-values", "0,1", "--group-pattern", "^(S_.)"]
     code, text, _ = run(capsys, data, *flags)
     assert code == 0
     assert "diameter of a whole one (um)" in text
     assert "tuft" in text
+    assert f"  {tmp_path / 'page.html'}" in text
+    assert "tuft" in (tmp_path / "page.html").read_text(encoding="utf-8")
     assert sorted(path.name for path in out.iterdir()) == [
         "inspection.json", "sheet_any.png", "sheet_foreground.png", "tile.png",
     ]  # fmt: skip

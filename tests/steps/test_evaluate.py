@@ -12,11 +12,12 @@ from PIL import Image
 
 from glomseg import files
 from glomseg.data.dataset import open_dataset
+from glomseg.data.predictions import read_predictions
 from glomseg.data.split import write_split
 from glomseg.data.tiles import read_tile
 from glomseg.errors import InvalidInputError, MissingInputError, OutputError
 from glomseg.files import sha256_of
-from glomseg.images import read_image, write_png
+from glomseg.images import read_image, read_mask, write_png
 from glomseg.inference.predictor import Predictor, load_predictor
 from glomseg.metrics.evaluation import evaluate_counts
 from glomseg.metrics.pixels import PixelCounts, count_pixels, pixel_metrics
@@ -107,10 +108,14 @@ def test_a_known_prediction_gives_the_figures_worked_out_by_hand(tiny_model, tmp
         write_png(tmp_path / "data" / "masks" / f"{name}.png", mask)
     found = np.zeros((8, 8), np.uint8)
     found[2:6, :4] = 1  # the lower half of the object and 8 pixels below it
+    probabilities = np.full((2, 8, 8), 0.1, np.float32)
+    np.put_along_axis(probabilities, found[None].astype(int), 0.9, axis=0)
     monkeypatch.setattr(
         Predictor,
         "predict",
-        lambda self, image, *, mpp=None: Prediction(mask=found, classes=GLOMERULUS, mpp=mpp),
+        lambda self, image, *, mpp=None, keep_probabilities=False: Prediction(
+            mask=found, probabilities=probabilities, classes=GLOMERULUS, mpp=mpp
+        ),
     )
     dataset = open_dataset(tmp_path / "data", group_pattern="^(S_.)")
     result = evaluate_model(tiny_model, dataset, out=tmp_path / "out", n_worst=1, **CPU)
@@ -130,6 +135,10 @@ def test_a_known_prediction_gives_the_figures_worked_out_by_hand(tiny_model, tmp
     assert written["figures"]["iou"]["glomerulus"] == pytest.approx(16 / 64)
     assert written["groups"]["S_1"]["figures"]["recall"]["glomerulus"] == pytest.approx(0.5)
     assert written["maps"][0] == "maps/S_1_1_overlay.png"  # 16 wrong of each; the first of equals
+    tiles, kept = read_predictions(tmp_path / "out")
+    assert tiles.samples == dataset.samples
+    assert [item.doubt for item in kept] == pytest.approx([0.1] * 3)  # the model is 90 % sure everywhere
+    assert all(np.array_equal(read_mask(tmp_path / "out" / item.file, classes=GLOMERULUS), found) for item in kept)
 
     # IoU is 8 / 24: what lies there is not the object
     counts = written["objects"]["classes"]["glomerulus"]["counts"]
@@ -148,7 +157,9 @@ def test_objects_are_counted_by_tile_group_and_overall(tiny_model, dataset, tmp_
     monkeypatch.setattr(
         Predictor,
         "predict",
-        lambda self, image, *, mpp=None: Prediction(mask=next(truths), classes=GLOMERULUS, mpp=mpp),
+        lambda self, image, *, mpp=None, keep_probabilities=False: Prediction(
+            mask=next(truths), probabilities=np.full((2, 64, 64), 0.5, np.float32), classes=GLOMERULUS, mpp=mpp
+        ),
     )
     dataset = dataclasses.replace(dataset, mpp=0.5)
     evaluate_model(tiny_model, dataset, out=tmp_path / "out", n_worst=0, **CPU)

@@ -1,4 +1,6 @@
+import html
 import json
+import re
 
 import cv2
 import numpy as np
@@ -46,6 +48,47 @@ def data(tmp_path):
 
 def inspect(root, out, *, mpp=None, **options):
     return inspect_dataset(open_dataset(root, need_masks=False, mpp=mpp), out=out, **options)
+
+
+def test_the_page_holds_findings_distributions_and_tiles(data, tmp_path):
+    add(data, "S_2_b", square(20), seed=0)  # the picture of S_1_a
+    (data / "images" / "S_3_<b>.png").write_bytes(b"no image")
+    result = inspect(data, tmp_path / "out", mpp=0.5, html=tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert result.findings
+    assert all(finding.code in page and finding.fix in html.unescape(page) for finding in result.findings)
+    assert "S_3_&lt;b&gt;" in page
+    assert "S_3_<b>" not in page
+    for words in ("diameter (µm)", "Brightness by group", "Mean colour of the tiles", "The same pixels (2 tiles)"):
+        assert words in page
+    (text,) = re.findall(r'id="page-data">(.*?)</script>', page)
+    tiles = {tile["name"]: tile for tile in json.loads(text)["tiles"]}
+    assert len(tiles) == 6
+    assert tiles["S_1_b"]["values"]["objects"] == 3
+    assert tiles["S_2_b"]["kinds"] == ["duplicate-tiles", "foreground"]
+    assert tiles["S_3_<b>"]["kinds"] == ["image-without-mask", "not-an-image"]
+    assert [name for name, tile in tiles.items() if not tile["image"]] == ["S_3_<b>"]
+    assert [name for name, tile in tiles.items() if not tile["masks"]] == ["S_3_<b>"]
+
+
+def test_a_page_in_the_data_set_is_refused(data, tmp_path):
+    with pytest.raises(OutputError, match=r"page.html' lies in the data set"):
+        inspect(data, tmp_path / "out", html=data / "page.html")
+    assert not (tmp_path / "out").exists()
+
+
+def test_brightness_is_that_of_the_eye(tmp_path):
+    root = tmp_path / "data"
+    for name, color in (("S_1_a", (255, 0, 0)), ("S_1_b", (10, 20, 30))):
+        write_png(root / "images" / f"{name}.png", np.full((8, 8, 3), color, np.uint8))
+        write_png(root / "masks" / f"{name}.png", np.zeros((8, 8), np.uint8))
+    result = inspect(root, tmp_path / "out")
+    red, dark = result.tiles
+    assert red.mean_rgb == (255, 0, 0)
+    assert red.brightness == pytest.approx(0.299 * 255)
+    assert dark.brightness == pytest.approx(2.99 + 11.74 + 3.42)
+    (group,) = result.groups
+    assert group.brightness.median == pytest.approx((red.brightness + dark.brightness) / 2)
 
 
 def test_the_figures(data, tmp_path):

@@ -27,6 +27,7 @@ def inspect(
     seed: int = 0,
     split: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
+    html: Path | None = None,
     options: DatasetOptions | None = None,
 ) -> int:
     """Count, check and show a data set.
@@ -52,6 +53,8 @@ def inspect(
         Split file to check for groups in two parts; the default is DATA/splits/split.json, if there is one.
     json
         Print everything as JSON and nothing else.
+    html
+        Also write a page that opens in any browser to this file.
     options
         How the data set is read.
     """
@@ -70,12 +73,15 @@ def inspect(
         tile=tile,
         seed=seed,
         split=None if split is None else read_split(split),
+        html=html,
         progress=no_progress if json else progress_bar,
     )
     if json:
         say_json(inspection.record())
     else:
         _show(inspection, data=data, split=split)
+        if html is not None:
+            say(f"  {html}")
     return 1 if inspection.has_errors else 0
 
 

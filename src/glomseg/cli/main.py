@@ -24,6 +24,7 @@ COMMANDS = (
     ("train", "Train a model on a folder of tiles and masks."),
     ("evaluate", "Measure a model on a part of a data set."),
     ("compare", "Compare evaluations of the same tiles, paired by slide."),
+    ("report", "Write a page on an evaluation that opens in any browser."),
     ("predict", "Find glomeruli in images."),
     ("measure", "Measure every glomerulus of mask pictures, and write them for QuPath."),
     ("rasterize", "Turn annotations of QuPath or ImageScope into a mask."),

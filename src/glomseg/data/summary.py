@@ -26,6 +26,10 @@ class TileSummary:
         Share of the pixels that are not ignored, 0 to 1.
     n_objects
         Connected pieces of the foreground classes.
+    mean_rgb
+        Mean of the red, green and blue values, each 0 to 255; None where the image cannot be read.
+    brightness
+        Weighted mean of these three (Rec. 601), 0 to 255; None where the image cannot be read.
     """
 
     name: str
@@ -34,16 +38,28 @@ class TileSummary:
     width: int | None
     foreground_share: float | None
     n_objects: int | None
+    mean_rgb: tuple[float, float, float] | None
+    brightness: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantiles:
+    """The 5th percentile, the median and the 95th percentile."""
+
+    low: float
+    median: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupSummary:
-    """One slide, case or patient. Tiles whose masks cannot be read count in `n_tiles` only."""
+    """One slide, case or patient. Tiles whose masks cannot be read count in `n_tiles` and `brightness` only."""
 
     group: str
     n_tiles: int
     n_tiles_with_foreground: int
     foreground_share: float | None
+    brightness: Quantiles | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +70,6 @@ class ClassSummary:
     n_pixels: int
     share: float | None
     n_tiles: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quantiles:
-    """The 5th percentile, the median and the 95th percentile."""
-
-    low: float
-    median: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +84,8 @@ class ObjectSummary:
         All pieces, and those that touch the tile's border and may go on beyond it.
     n_tiles
         Tiles that have any.
+    whole_areas_px
+        Area of each piece that touches no border.
     area_px, diameter_px
         Area, and diameter of the disc of that area, of the pieces that touch no border (of all, where
         every piece touches one); None without pieces.
@@ -88,6 +97,7 @@ class ObjectSummary:
     n_objects: int
     n_touching_border: int
     n_tiles: int
+    whole_areas_px: tuple[int, ...]
     area_px: Quantiles | None
     diameter_px: Quantiles | None
     area_um2: Quantiles | None
@@ -109,6 +119,8 @@ def summarize_tiles(surveys: Sequence[TileSurvey], statistics: Sequence[TileStat
                 width=None if header is None else header.width,
                 foreground_share=None if counts is None else foreground_share([counts]),
                 n_objects=None if counts is None or item.mask is None else len(item.mask.objects),
+                mean_rgb=item.image.mean_rgb,
+                brightness=None if item.image.mean_rgb is None else _brightness(*item.image.mean_rgb),
             )
         )
     return tuple(lines)
@@ -117,8 +129,12 @@ def summarize_tiles(surveys: Sequence[TileSurvey], statistics: Sequence[TileStat
 def summarize_groups(surveys: Sequence[TileSurvey], statistics: Sequence[TileStatistics]) -> tuple[GroupSummary, ...]:
     """Return one line a group, by name."""
     counts: dict[str, list[TileStatistics]] = {}
+    brightness: dict[str, list[float]] = {}
     for item in statistics:
         counts.setdefault(item.group, []).append(item)
+    for tile in surveys:
+        if tile.image.mean_rgb is not None:
+            brightness.setdefault(tile.sample.group, []).append(_brightness(*tile.image.mean_rgb))
     n_tiles = Counter(item.sample.group for item in surveys)
     return tuple(
         GroupSummary(
@@ -126,6 +142,7 @@ def summarize_groups(surveys: Sequence[TileSurvey], statistics: Sequence[TileSta
             n_tiles=n_tiles[group],
             n_tiles_with_foreground=sum(item.foreground_pixels > 0 for item in counts.get(group, ())),
             foreground_share=foreground_share(counts.get(group, ())),
+            brightness=_quantiles(np.array(brightness.get(group, []))),
         )
         for group in sorted(n_tiles)
     )
@@ -168,6 +185,7 @@ def summarize_objects(
                 n_objects=len(pieces),
                 n_touching_border=len(pieces) - len(whole),
                 n_tiles=sum(bool(tile) for tile in per_tile),
+                whole_areas_px=tuple(piece.area_px for piece in whole),
                 area_px=_quantiles(areas),
                 diameter_px=_quantiles(diameters),
                 area_um2=None if mpp is None else _quantiles(areas * mpp**2),
@@ -181,6 +199,10 @@ def foreground_share(statistics: Sequence[TileStatistics]) -> float | None:
     """Return the foreground's share of the pixels that are not ignored; None where all are."""
     n_labelled = sum(sum(item.class_pixels) for item in statistics)
     return sum(item.foreground_pixels for item in statistics) / n_labelled if n_labelled else None
+
+
+def _brightness(red: float, green: float, blue: float) -> float:
+    return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def _quantiles(values: NDArray[np.float64]) -> Quantiles | None:

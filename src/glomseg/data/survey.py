@@ -50,6 +50,8 @@ class ImageSurvey:
         Of the decoded pixels: equal for equal pictures, whatever the file format; "" with a fault.
     thumbnail
         (64, 64) uint8 grey, the picture's ratio not kept; None with a fault.
+    mean_rgb
+        Mean of the red, green and blue values, each 0 to 255; None with a fault.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class ImageSurvey:
     fault: Fault | None = None
     digest: str = ""
     thumbnail: NDArray[np.uint8] | None = None
+    mean_rgb: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +176,14 @@ def _survey_image(dataset: Dataset, sample: Sample) -> ImageSurvey:
         return ImageSurvey(path=path, header=header, fault=_fault(path, header, error, what="image"))
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     thumbnail = cv2.resize(grey, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
-    return ImageSurvey(path=path, header=header, digest=_digest(image), thumbnail=np.asarray(thumbnail, dtype=np.uint8))
+    red, green, blue, _ = cv2.mean(image)
+    return ImageSurvey(
+        path=path,
+        header=header,
+        digest=_digest(image),
+        thumbnail=np.asarray(thumbnail, dtype=np.uint8),
+        mean_rgb=(red, green, blue),
+    )
 
 
 def _survey_mask(dataset: Dataset, sample: Sample, path: Path) -> MaskSurvey:

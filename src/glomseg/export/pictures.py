@@ -12,17 +12,23 @@ from glomseg.export.legend import INK, PAPER, Entry, legend_strip, put_legend, t
 from glomseg.export.lettering import draw_text, shortened
 from glomseg.types import IGNORE_INDEX, Classes, Color
 
-_IGNORED = Entry((150, 150, 150), "ignored")
+# Okabe and Ito's colours, which people with any colour vision tell apart.
+FOUND: Color = (0, 158, 115)
+INVENTED: Color = (240, 165, 0)
+MISSED: Color = (0, 90, 200)
+IGNORED: Color = (150, 150, 150)
+"""What became of a pixel, in every picture of errors."""
+
+_IGNORED = Entry(IGNORED, "ignored")
 _LETTERBOX = (222, 224, 228)  # beside pictures that are not square; darker than an empty slide
 
 TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE, TRUE_NEGATIVE = 255, 150, 80, 10
 """Codes of `error_codes`; ignored pixels have 0."""
 
-# Okabe and Ito's colours, which people with any colour vision tell apart.
 _OUTCOMES = (
-    (TRUE_POSITIVE, Entry((0, 158, 115), "true positive (found)")),
-    (FALSE_POSITIVE, Entry((240, 165, 0), "false positive (too much)")),
-    (FALSE_NEGATIVE, Entry((0, 90, 200), "false negative (missed)")),
+    (TRUE_POSITIVE, Entry(FOUND, "true positive (found)")),
+    (FALSE_POSITIVE, Entry(INVENTED, "false positive (too much)")),
+    (FALSE_NEGATIVE, Entry(MISSED, "false negative (missed)")),
     (TRUE_NEGATIVE, Entry((232, 232, 232), "true negative")),
 )
 _NEGATIVE_TISSUE = Entry((232, 232, 232), "true negative (tissue in grey)")

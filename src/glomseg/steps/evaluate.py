@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg._version import __version__
+from glomseg.data.predictions import KeptPrediction, expected_error_share, write_predictions
 from glomseg.data.record import hash_tile
 from glomseg.data.split import PARTS, read_split
 from glomseg.data.tiles import read_tile
@@ -28,7 +29,7 @@ from glomseg.runs import RunFolder, model_path
 from glomseg.steps.evaluation_files import write_evaluation
 from glomseg.steps.evaluation_notes import evaluation_notes
 from glomseg.steps.naming import file_stems
-from glomseg.types import Classes, Dataset, ModelCard, Sample, TestTimeAugmentation
+from glomseg.types import Classes, Dataset, ModelCard, Prediction, Sample, TestTimeAugmentation
 
 _HASH_DIGITS = 16
 """How much of an image's SHA-256 a model card keeps."""
@@ -82,7 +83,8 @@ def evaluate_model(
     """Measure a model on a part of a data set, at the tiles' own resolution.
 
     Writes ``evaluation.json``, ``tiles.csv``, ``groups.csv``, ``objects.csv``, ``confusion_matrix.pdf`` and ``.png``,
-    and the error maps of the worst tiles and of those that are asked for, into ``maps/``.
+    and the error maps of the worst tiles and of those that are asked for, into ``maps/``. The predicted masks are kept
+    in ``predictions/``, and ``predictions.json`` says which tiles they belong to.
 
     Parameters
     ----------
@@ -133,9 +135,10 @@ def evaluate_model(
             f"{samples[0].name!r} and so on"
         )
     out = make_folder(out)  # before hours of work, not after
-    tiles, tile_hashes, failed = _measure_tiles(
-        predictor, dataset, samples, min_area_px=min_area_px, tolerance=tolerance, progress=progress
+    measured = _measure_tiles(
+        predictor, dataset, samples, out=out, min_area_px=min_area_px, tolerance=tolerance, progress=progress
     )
+    tiles, tile_hashes, failed = measured.tiles, measured.hashes, measured.failed
     if not tiles:
         raise InvalidInputError(
             f"none of the {len(samples)} tiles could be read; the first: {next(iter(failed.values()))}"
@@ -145,6 +148,7 @@ def evaluate_model(
     image_hashes = {name: digest[:_HASH_DIGITS] for name, digest in tile_hashes.items()}
     notes = (*predictor.notes, *evaluation_notes(predictor.card, evaluation, image_hashes, mpp=dataset.mpp))
     drawn = [name for name in dict.fromkeys([*maps, *_worst(tiles, n_worst)]) if name not in failed]
+    write_predictions(out, dataset, measured.kept)
     save_confusion_matrix(out / "confusion_matrix", evaluation.counts, classes)
     pictures, undrawn = _write_maps(out / "maps", predictor, dataset, drawn)
     card = predictor.card
@@ -180,40 +184,56 @@ def evaluate_model(
     return EvaluationResult(evaluation=evaluation, part=part, notes=notes, failed=failed, undrawn=undrawn, out=out)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measured:
+    """What was counted, kept and left out while the tiles were read."""
+
+    tiles: list[TileCounts]
+    hashes: dict[str, str]
+    kept: list[KeptPrediction]
+    failed: dict[str, str]
+
+
 def _measure_tiles(
     predictor: Predictor,
     dataset: Dataset,
     samples: Sequence[Sample],
     *,
+    out: Path,
     min_area_px: int,
     tolerance: float,
     progress: ProgressBars,
-) -> tuple[list[TileCounts], dict[str, str], dict[str, str]]:
-    """Return the counts and the hashes of the tiles, and why tiles that could not be read have none."""
+) -> _Measured:
+    """Return the counts and the hashes of the tiles, and why tiles that could not be read have none.
+
+    Every predicted mask is written at once: keeping all of them until the end could fill the memory.
+    """
     n_classes = len(dataset.classes)
-    tiles: list[TileCounts] = []
-    tile_hashes: dict[str, str] = {}
-    failed: dict[str, str] = {}
+    stems = _file_stems(dataset)
+    measured = _Measured(tiles=[], hashes={}, kept=[], failed={})
     with progress("evaluating", unit="tile") as bar:
         for done, sample in enumerate(samples, start=1):
             try:
-                _, target, prediction = _predict(predictor, dataset, sample)
-                tile_hashes[sample.name] = hash_tile(sample)
+                image, target = read_tile(dataset, sample)
+                predicted = predictor.predict(image, mpp=dataset.mpp, keep_probabilities=True)
+                measured.hashes[sample.name] = hash_tile(sample)
             except GlomsegError as error:
-                failed[sample.name] = str(error)
+                measured.failed[sample.name] = str(error)
             else:
-                counts = count_pixels(target=target, prediction=prediction, n_classes=n_classes)
+                measured.kept.append(_keep(predicted, sample.name, out=out, stem=stems[sample.name]))
+                counts = count_pixels(target=target, prediction=predicted.mask, n_classes=n_classes)
                 objects = measure_objects(
                     target=target,
-                    prediction=prediction,
+                    prediction=predicted.mask,
                     n_classes=n_classes,
                     mpp=dataset.mpp,
                     min_area_px=min_area_px,
                     tolerance=tolerance,
                 )
-                tiles.append(TileCounts(name=sample.name, group=sample.group, counts=counts, objects=objects))
+                tile = TileCounts(name=sample.name, group=sample.group, counts=counts, objects=objects)
+                measured.tiles.append(tile)
             bar(done, len(samples))
-    return tiles, tile_hashes, failed
+    return measured
 
 
 def _check_classes(card: ModelCard, dataset: Dataset) -> Classes:
@@ -257,6 +277,21 @@ def _samples(
     return dataset.select(names), Path(split)
 
 
+def _file_stems(dataset: Dataset) -> dict[str, str]:
+    """Return the name that each tile's files have: of all tiles, so that it is the same in every evaluation."""
+    names = [sample.name for sample in dataset.samples]
+    return dict(zip(names, file_stems(names), strict=True))
+
+
+def _keep(predicted: Prediction, name: str, *, out: Path, stem: str) -> KeptPrediction:
+    """Write a predicted mask, and return where it is and how sure the model was of it."""
+    assert predicted.probabilities is not None
+    file = f"predictions/{stem}.png"
+    write_png(out / file, predicted.mask)
+    doubt = expected_error_share(predicted.probabilities, predicted.mask)
+    return KeptPrediction(name=name, file=file, doubt=doubt)
+
+
 def _predict(
     predictor: Predictor, dataset: Dataset, sample: Sample
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
@@ -280,8 +315,7 @@ def _write_maps(
     memory. A file that broke in between costs its map, not the figures.
     """
     classes = predictor.card.classes
-    tiles = [sample.name for sample in dataset.samples]
-    stems = dict(zip(tiles, file_stems(tiles), strict=True))  # of all tiles, so that a tile's name is always the same
+    stems = _file_stems(dataset)
     written: list[Path] = []
     undrawn: dict[str, str] = {}
     for sample in dataset.select(names):

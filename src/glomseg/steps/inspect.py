@@ -35,6 +35,7 @@ from glomseg.export.pictures import overlay, sheet, side_by_side
 from glomseg.files import make_folder, write_json
 from glomseg.images import write_png
 from glomseg.progress import ProgressBars, no_progress
+from glomseg.steps.inspection_page import write_inspection_page
 from glomseg.types import Dataset, Sample, Split
 
 MAX_TILE_PX = 1024
@@ -113,6 +114,7 @@ def inspect_dataset(
     tile: str | None = None,
     seed: int = 0,
     split: Split | None = None,
+    html: str | os.PathLike[str] | None = None,
     progress: ProgressBars = no_progress,
 ) -> Inspection:
     """Count, check and show a data set; broken files are findings, not errors.
@@ -136,6 +138,8 @@ def inspect_dataset(
         The same seed shows the same tiles.
     split
         Checked for groups and pictures that stand in two parts.
+    html
+        Also write everything as a page that opens by itself, with the tiles and their masks; None writes none.
     progress
         Where to report.
 
@@ -146,7 +150,7 @@ def inspect_dataset(
     OutputError
         If `out` lies in the data set's folder or cannot be written.
     """
-    _check(dataset, out=Path(out), opacity=opacity, sheet_size=sheet_size, tile=tile)
+    _check(dataset, outs=[out, *([] if html is None else [html])], opacity=opacity, sheet_size=sheet_size, tile=tile)
     are_slides = any(sample.region is not None for sample in dataset.samples)
     layout = Layout(kind="slides", pairs=()) if are_slides else find_files(dataset.root)
     with progress("reading tiles", unit="tile") as bar:
@@ -173,10 +177,14 @@ def inspect_dataset(
         out=out,
     )
     write_json(out / "inspection.json", inspection.record())
+    if html is not None:
+        write_inspection_page(html, dataset, inspection, surveys=surveys, seed=seed, progress=progress)
     return inspection
 
 
-def _check(dataset: Dataset, *, out: Path, opacity: float, sheet_size: int, tile: str | None) -> None:
+def _check(
+    dataset: Dataset, *, outs: Sequence[str | os.PathLike[str]], opacity: float, sheet_size: int, tile: str | None
+) -> None:
     if not 0 <= opacity <= 1:
         raise InvalidInputError(f"--opacity {opacity:g} is not from 0 (tissue only) to 1 (colour only)")
     if not 1 <= sheet_size <= MAX_SHEET:
@@ -187,9 +195,11 @@ def _check(dataset: Dataset, *, out: Path, opacity: float, sheet_size: int, tile
         hint = f"; did you mean {near[0]!r}?" if near else f"; the first of {len(names)} is {names[0]!r}"
         raise InvalidInputError(f"--tile {tile!r} is not a tile of {str(dataset.root)!r}{hint}")
     root = dataset.root.resolve()
-    if root.is_dir() and out.resolve().is_relative_to(root):
+    for out in map(Path, outs):
+        if not (root.is_dir() and out.resolve().is_relative_to(root)):
+            continue
         raise OutputError(
-            f"the output folder {str(out)!r} lies in the data set {str(dataset.root)!r}, where its pictures would be "
+            f"the output {str(out)!r} lies in the data set {str(dataset.root)!r}, where its pictures would be "
             "taken for tiles: choose another with --out"
         )
 

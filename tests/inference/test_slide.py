@@ -175,24 +175,25 @@ def test_a_damaged_slide_ends_it_and_no_thread_is_left(tmp_path):
 
 
 @pytest.mark.parametrize("stop_after", range(1, 12, 2))
-@pytest.mark.parametrize("stride", [10, 24, 32])
-def test_it_goes_on_where_it_was_stopped_with_the_same_bytes(tmp_path, stop_after, stride):
-    slide = ArraySlide(blobs(110, 75))
+@pytest.mark.parametrize(("stride", "downsample"), [(10, 1.0), (24, 2.3), (32, 1.0)])
+def test_it_goes_on_where_it_was_stopped_with_the_same_bytes(tmp_path, stop_after, stride, downsample):
+    slide = ArraySlide(blobs(int(110 * downsample), int(75 * downsample)))
     predictor = blur_predictor(stride_px=(stride, 32))
-    straight = run(tmp_path / "straight", predictor, slide, batch_size=2)
+    options = {"downsample": downsample, "batch_size": 2, "tile_px": 17}
+    straight = run(tmp_path / "straight", predictor, slide, **options)
 
     def stopping(done, total, note=""):
         if done >= stop_after:
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        run(tmp_path / "stopped", predictor, slide, batch_size=2, progress=stopping)
+        run(tmp_path / "stopped", predictor, slide, **options, progress=stopping)
     reports = []
     resumed = run(
         tmp_path / "stopped",
         predictor,
         slide,
-        batch_size=2,
+        **options,
         progress=lambda done, total, note="": reports.append((done, total)),
     )
     assert all(np.array_equal(one, other) for one, other in zip(straight, resumed, strict=True))

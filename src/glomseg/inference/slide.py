@@ -13,7 +13,7 @@ from torch import Tensor
 from glomseg.errors import InvalidInputError
 from glomseg.inference.predictor import Predictor, class_probabilities, is_out_of_memory
 from glomseg.inference.slide_bands import BandBlender
-from glomseg.inference.slide_grid import Cell, SlideGrid, Span, cells_of_band
+from glomseg.inference.slide_grid import Cell, SlideGrid, Span, cells_of_band, cells_up_to_band
 from glomseg.inference.slide_reading import read_ahead
 from glomseg.inference.slide_store import SlideStore
 from glomseg.inference.stage_times import StageTimes
@@ -77,7 +77,7 @@ def predict_slide(
     times = times or StageTimes()
     first = store.n_bands_done
     bands = range(first, len(grid.rows))
-    plan = {band: cells_of_band(grid, band, is_first=band == first, tile_px=tile_px) for band in bands}
+    plan = {band: (cells_up_to_band if band == first else cells_of_band)(grid, band, tile_px=tile_px) for band in bands}
     card = predictor.card
     blender = BandBlender(
         grid, n_classes=len(card.classes), threshold=card.inference.threshold, device=predictor.device
@@ -144,9 +144,11 @@ class _Strip:
         self.top = top
 
     def put(self, cell: Cell, pixels: Pixels) -> None:
-        """Take in what was read."""
+        """Take in what was read, but for rows above the band."""
         assert self.top is not None
-        self.pixels[cell.top - self.top : cell.bottom - self.top, cell.left : cell.right] = pixels
+        above = max(0, self.top - cell.top)
+        place = slice(cell.top + above - self.top, cell.bottom - self.top)
+        self.pixels[place, cell.left : cell.right] = pixels[above:]
 
 
 def _batches(

@@ -185,7 +185,7 @@ def blend_weights(length_px: int) -> NDArray[np.float32]:
     return (_FLOOR + (1 - _FLOOR) * np.sin(np.pi * places) ** 2).astype(np.float32)
 
 
-def cells_of_band(grid: SlideGrid, band: int, *, is_first: bool, tile_px: int) -> list[Cell]:
+def cells_of_band(grid: SlideGrid, band: int, *, tile_px: int) -> list[Cell]:
     """Return what has to be read before a band can be predicted and was not read for those before it.
 
     Every pixel that a chosen window needs is read once. Rows shared with later bands are read for these too.
@@ -196,8 +196,6 @@ def cells_of_band(grid: SlideGrid, band: int, *, is_first: bool, tile_px: int) -
         The windows.
     band
         Which row of windows.
-    is_first
-        Whether nothing was read before.
     tile_px
         Cells are cut at multiples of it: the largest side of one.
 
@@ -206,7 +204,7 @@ def cells_of_band(grid: SlideGrid, band: int, *, is_first: bool, tile_px: int) -
     From left to right.
     """
     top, bottom = grid.rows[band]
-    first_row = top if is_first else min(bottom, max(top, grid.rows[band - 1][1]))
+    first_row = max(top, grid.rows[band - 1][1]) if band else top
     taken = np.zeros(grid.width, np.bool_)
     cells: list[Cell] = []
     for later in range(band, len(grid.rows)):
@@ -223,6 +221,22 @@ def cells_of_band(grid: SlideGrid, band: int, *, is_first: bool, tile_px: int) -
             for first, last in _cut((start, bottom), tile_px)
         ]
         taken |= needed
+    return sorted(cells, key=lambda cell: (cell.left, cell.top))
+
+
+def cells_up_to_band(grid: SlideGrid, band: int, *, tile_px: int) -> list[Cell]:
+    """Return what is read where a prediction goes on with a band: its cells, and earlier ones that reach into it.
+
+    They are the cells that were read the first time, not smaller ones, for a reader may round the edges of
+    a pixel's area differently when it reads another region.
+    """
+    cells = [
+        cell
+        for earlier in range(band + 1)
+        if grid.rows[earlier][1] > grid.rows[band][0]
+        for cell in cells_of_band(grid, earlier, tile_px=tile_px)
+        if cell.bottom > grid.rows[band][0]
+    ]
     return sorted(cells, key=lambda cell: (cell.left, cell.top))
 
 

@@ -170,10 +170,11 @@ def _predict(
     return prediction.mask, components
 
 
-def find_images(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
+def find_images(inputs: Sequence[str | os.PathLike[str]], *, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> list[Path]:
     """Return the image files that files, folders (not their subfolders) and patterns stand for, each once.
 
     A file that was named but does not exist is returned too: whoever reads it says so, and the others go on.
+    In a folder only files with one of the `suffixes` count.
 
     Raises
     ------
@@ -185,7 +186,7 @@ def find_images(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
     found: dict[str, Path] = {}
     for item in inputs:
         try:
-            for path in _expand(os.fspath(item)):
+            for path in _expand(os.fspath(item), suffixes):
                 found.setdefault(os.path.abspath(path), path)  # noqa: PTH100 (links stay what they are)
         except (OSError, ValueError) as error:
             if isinstance(error, GlomsegError):
@@ -197,12 +198,12 @@ def find_images(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
     return list(found.values())
 
 
-def _expand(item: str) -> Iterator[Path]:
+def _expand(item: str, suffixes: frozenset[str]) -> Iterator[Path]:
     path = Path(item)
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if _is_image(file))
+        files = sorted(file for file in path.iterdir() if _is_image(file, suffixes))
         if not files:
-            raise MissingInputError(f"folder {item!r} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+            raise MissingInputError(f"folder {item!r} holds no image ({', '.join(sorted(suffixes))})")
         yield from files
     elif path.exists() or not glob.has_magic(item):
         yield path
@@ -213,8 +214,8 @@ def _expand(item: str) -> Iterator[Path]:
         yield from files
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _is_image(path: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> bool:
+    return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
 
 
 def _refuse_foreign_files(out: Path, images: Sequence[Path]) -> None:

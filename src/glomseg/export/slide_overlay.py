@@ -1,0 +1,109 @@
+"""One picture of a whole slide with its numbered objects, a caption and a scale bar."""
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from glomseg.export.legend import INK, PAPER, text_size_px
+from glomseg.export.lettering import draw_text, shortened, text_width_px
+from glomseg.export.pictures import check_picture, overlay
+from glomseg.measure.glomerulus import Glomerulus
+from glomseg.types import Classes
+
+_STEPS = (1, 2, 5)
+
+
+def slide_overlay(
+    picture: NDArray[np.uint8],
+    glomeruli: Sequence[Glomerulus],
+    *,
+    downsample: float,
+    classes: Classes,
+    caption: str,
+    mpp: float | None = None,
+    opacity: float = 0.25,
+) -> NDArray[np.uint8]:
+    """Return a small picture of a slide with every object outlined, tinted and numbered, (H + strip, W, 3) uint8.
+
+    A strip below holds the caption and, where the scale is known, a scale bar.
+
+    Parameters
+    ----------
+    picture
+        (H, W, 3) uint8 RGB of the whole slide.
+    glomeruli
+        What is drawn; the numbers are their labels.
+    downsample
+        Pixels of full resolution per pixel of the picture.
+    classes
+        Names and colours, for the legend.
+    caption
+        One line; shortened in the middle where it does not fit.
+    mpp
+        Micrometres per pixel of full resolution.
+    opacity
+        Of the tint.
+    """
+    check_picture(picture)
+    mask = np.zeros(picture.shape[:2], np.uint8)
+    for item in glomeruli:
+        rings = [np.asarray(ring.coords) for part in item.outline.geoms for ring in (part.exterior, *part.interiors)]
+        # Even-odd filling leaves holes out; half a pixel turns pixel edges into OpenCV's pixel centres.
+        points = [np.round(ring / downsample - 0.5).astype(np.int32) for ring in rings]
+        cv2.fillPoly(mask, points, item.class_index)
+    drawn = overlay(picture, mask, classes=classes, opacity=opacity)
+    canvas = Image.fromarray(drawn)
+    size_px = text_size_px(mask.shape[0], mask.shape[1])
+    draw = ImageDraw.Draw(canvas)
+    for item in glomeruli:
+        _draw_number(draw, item, downsample=downsample, size_px=size_px)
+    micrometres = None if mpp is None else mpp * downsample
+    return np.concatenate([np.array(canvas), _strip(picture.shape[1], caption, size_px=size_px, mpp=micrometres)])
+
+
+def _draw_number(draw: ImageDraw.ImageDraw, item: Glomerulus, *, downsample: float, size_px: int) -> None:
+    """Write an object's label beside its box: above its upper right corner, where it hides no object."""
+    width, height = draw.im.size
+    text = str(item.label)
+    x = min((item.box.x + item.box.width) / downsample, width - text_width_px(text, size_px=size_px) - 2)
+    y = min(max(item.box.y / downsample, size_px / 2 + 1), height - size_px / 2 - 1)
+    for shift_x, shift_y in ((-1, 0), (1, 0), (0, -1), (0, 1)):  # a rim of paper, for dark tissue
+        draw_text(draw, (x + shift_x, y + shift_y), text, size_px=size_px, color=PAPER)
+    draw_text(draw, (x, y), text, size_px=size_px, color=INK)
+
+
+def _strip(width: int, caption: str, *, size_px: int, mpp: float | None) -> NDArray[np.uint8]:
+    """Return (h, width, 3) with the caption on the left and a scale bar on the right."""
+    strip = Image.new("RGB", (width, round(2.4 * size_px)), PAPER)
+    draw = ImageDraw.Draw(strip)
+    middle, margin, right = strip.height / 2, size_px // 2, width - size_px // 2
+    if mpp is not None:
+        length_um = scale_bar_um(width * mpp)
+        name = f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um:g} µm"
+        left = right - length_um / mpp
+        thickness = max(2, size_px // 5)
+        draw.rectangle((left, middle - thickness / 2, right, middle + thickness / 2), fill=INK)
+        right = int(left) - margin
+        draw_text(draw, (right, middle), name, size_px=size_px, color=INK, anchor="rm")
+        right -= text_width_px(name, size_px=size_px) + 2 * margin
+    if right - margin > 2 * size_px:
+        line = shortened(caption, size_px=size_px, max_width_px=right - margin)
+        draw_text(draw, (margin, middle), line, size_px=size_px, color=INK)
+    return np.array(strip)
+
+
+def scale_bar_um(width_um: float) -> float:
+    """Return the longest round length (1, 2 or 5 times a power of ten) within a fifth of a width, in micrometres.
+
+    Examples
+    --------
+    >>> scale_bar_um(12_000)
+    2000.0
+    """
+    longest = width_um / 5
+    power = 10.0 ** math.floor(math.log10(longest))
+    return max(step * power for step in _STEPS if step * power <= longest * (1 + 1e-9))

@@ -37,6 +37,8 @@ from .metrics.pixels import (
 from .models.build import ARCHITECTURES as ARCHITECTURES, build_model as build_model
 from .models.known_weights import KNOWN_WEIGHTS as KNOWN_WEIGHTS, fetch_weights as fetch_weights
 from .models.model_files import load_model as load_model, save_model as save_model
+from .slides.opening import open_slide as open_slide
+from .slides.slide import Slide as Slide
 from .steps.benchmark import BenchmarkResult as BenchmarkResult, benchmark_model as benchmark_model
 from .steps.doctor import Check as Check, check_machine as check_machine
 from .steps.evaluate import EvaluationResult as EvaluationResult, evaluate_model as evaluate_model
@@ -67,6 +69,7 @@ from .types import (
     Inference as Inference,
     ModelCard as ModelCard,
     Prediction as Prediction,
+    Region as Region,
     Sample as Sample,
     Scaling as Scaling,
     Split as Split,

@@ -48,6 +48,8 @@ class ImageHeader:
         "PNG", "JPEG", "TIFF" and others: what the content is, whatever the name says.
     is_deep
         Whether it has more than 8 bits a channel.
+    pixels_per_inch
+        Along x and along y, where the file states them with a unit; many programs write 72 or 96 into all files.
     """
 
     height: int
@@ -55,6 +57,7 @@ class ImageHeader:
     mode: str
     file_format: str
     is_deep: bool
+    pixels_per_inch: tuple[float, float] | None = None
 
 
 def image_header(path: str | os.PathLike[str], *, what: str = "image") -> ImageHeader:
@@ -72,6 +75,7 @@ def image_header(path: str | os.PathLike[str], *, what: str = "image") -> ImageH
             mode=image.mode,
             file_format=image.format or "",
             is_deep=_is_deep(image),
+            pixels_per_inch=_pixels_per_inch(image),
         )
 
 
@@ -270,6 +274,14 @@ def _is_deep(image: ImageFile.ImageFile) -> bool:
     """Return whether an image that is not loaded yet has more than 8 bits a channel."""
     # Pillow shortens 16-bit colour to 8 bits without a word; only the raw mode of its decoder tells.
     return image.mode in _SIXTEEN_BIT_MODES or any(";16" in str(tile.args) for tile in image.tile)
+
+
+def _pixels_per_inch(image: ImageFile.ImageFile) -> tuple[float, float] | None:
+    try:
+        x, y = (float(value) for value in image.info["dpi"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):  # TIFF has fractions, some of them of zero
+        return None
+    return x, y
 
 
 def _damaged(path: Path, what: str, error: Exception) -> InvalidInputError:

@@ -1,0 +1,58 @@
+"""The table of all predicted slides, one row a slide."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from glomseg.measure.summary import QUANTILES
+from glomseg.types import Classes
+
+_QUANTILE_NAMES = tuple(f"p{round(100 * quantile):02}" for quantile in QUANTILES)
+
+
+def table_columns(classes: Classes) -> tuple[str, ...]:
+    """Return the columns of ``slides.csv``; for several foreground classes a count of each."""
+    by_class = tuple(f"n_{name}" for name in classes.names[1:]) if len(classes) > 2 else ()
+    areas = tuple(f"area_{name}_um2" for name in _QUANTILE_NAMES) + tuple(f"area_{name}_px" for name in _QUANTILE_NAMES)
+    return (
+        "slide",
+        "folder",
+        "width_px",
+        "height_px",
+        "mpp",
+        "tissue_mm2",
+        "n_objects",
+        "n_cut",
+        *by_class,
+        "density_per_mm2",
+        *areas,
+        "seconds",
+    )
+
+
+def table_row(slide: Path, folder: Path, record: Mapping[str, Any], *, classes: Classes) -> dict[str, object]:
+    """Return the row of one slide from its record; what is not known is None."""
+    *of_classes, total = record["summary"]  # of one class that is all there is
+    row: dict[str, object] = {
+        "slide": os.fspath(slide),
+        "folder": folder.name,
+        "width_px": record["slide"]["width_px"],
+        "height_px": record["slide"]["height_px"],
+        "mpp": record["slide"]["mpp"],
+        "tissue_mm2": _rounded(total["tissue_area_mm2"], 4),
+        "n_objects": total["n_objects"],
+        "n_cut": total["n_cut"],
+        "density_per_mm2": _rounded(total["density_per_mm2"], 4),
+        "seconds": record["seconds"]["total"],
+    }
+    row |= {f"n_{item['class_name']}": item["n_objects"] for item in of_classes}
+    for unit in ("um2", "px"):
+        areas = total[f"area_quantiles_{unit}"]
+        for place, name in enumerate(_QUANTILE_NAMES):
+            row[f"area_{name}_{unit}"] = None if areas is None else _rounded(areas[place], 1)
+    return row
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from glomseg.errors import InvalidInputError
 from glomseg.measure.objects import ObjectPixels, ObjectSettings, find_objects
-from glomseg.measure.outline import pixel_outline
 from glomseg.measure.shape import measure_shape
 from glomseg.measure.tissue_border import touches_tissue_border
+from glomseg.polygons import pixel_outline
 from glomseg.types import Classes, Region
 
 

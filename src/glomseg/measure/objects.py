@@ -119,6 +119,8 @@ def _groups(
     In `values` the class stands only where it belongs to the box's own group; a piece is in one group only.
     """
     blocks = _occupied_blocks(mask, class_index)
+    if not blocks.any():  # OpenCV cannot label an image of no pixels
+        return
     filled = blocks | holes_of(blocks)
     n_labels, labels, stats, _ = cv2.connectedComponentsWithStats(filled.view(np.uint8), connectivity=8)
     for label in range(1, n_labels):

@@ -65,8 +65,9 @@ def measure_shape(pixels: NDArray[np.bool_]) -> Shape:
 
     Lengths are taken from the line on which the Gaussian-smoothed mask is one half: at that smoothing the
     stairs of a pixel outline are gone, and its corners are hardly rounded. Discs, ellipses and rings come out within
-    1 % from 60 pixels across at any rotation and sub-pixel position, and within 2 % from 24; rectangles lose up
-    to 2 % of their perimeter at their corners. What is less than 8 pixels wide is measured with its stairs.
+    1 % from 60 pixels across at any rotation and sub-pixel position, and within 2 % from 24; only the smallest
+    diameter, which a single row of pixels decides, may be off by one pixel. Rectangles lose up to 2 % of their
+    perimeter at their corners. What is less than 8 pixels wide is measured with its stairs.
 
     Parameters
     ----------

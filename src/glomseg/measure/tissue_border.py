@@ -22,18 +22,22 @@ def touches_tissue_border(item: ObjectPixels, tissue: NDArray[np.bool_], *, pixe
     pixels_per_tissue
         Pixels of the object's mask per pixel of `tissue`.
     """
-    height, width = item.pixels.shape
-    first_row, first_column = (int(start / pixels_per_tissue) - 1 for start in (item.row, item.column))
-    last_row, last_column = (
-        int(end / pixels_per_tissue) + 1 for end in (item.row + height - 1, item.column + width - 1)
-    )
-    rows, columns = np.arange(first_row, last_row + 1), np.arange(first_column, last_column + 1)
+    # Where tissue pixels are the finer ones, each pixel of the object covers several: its centre is grown to them.
+    reach = 1 if pixels_per_tissue >= 1 else math.ceil(0.5 / pixels_per_tissue) + 1
+    rows, in_row = _window(item.row, item.pixels.shape[0], pixels_per_tissue=pixels_per_tissue, margin=reach)
+    columns, in_column = _window(item.column, item.pixels.shape[1], pixels_per_tissue=pixels_per_tissue, margin=reach)
     reached = np.zeros((len(rows), len(columns)), np.uint8)
-    where = np.nonzero(item.pixels)
-    in_row = ((where[0] + item.row + 0.5) / pixels_per_tissue).astype(np.int64) - first_row
-    in_column = ((where[1] + item.column + 0.5) / pixels_per_tissue).astype(np.int64) - first_column
-    reached[in_row, in_column] = 1
-    size = max(3, 2 * math.ceil(1 / pixels_per_tissue) + 1)  # where tissue pixels are the finer ones, gaps close too
-    grown = np.asarray(cv2.dilate(reached, np.ones((size, size), np.uint8))) > 0
+    row, column = np.nonzero(item.pixels)
+    reached[in_row[row], in_column[column]] = 1
+    grown = np.asarray(cv2.dilate(reached, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))) > 0
     nearby = tissue[np.clip(rows, 0, tissue.shape[0] - 1)][:, np.clip(columns, 0, tissue.shape[1] - 1)]
     return bool((grown & ~nearby).any())
+
+
+def _window(
+    start: int, length: int, *, pixels_per_tissue: float, margin: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the tissue pixels along a box's side, with a margin, and in which of them each box pixel's centre is."""
+    place = np.floor((np.arange(start, start + length) + 0.5) / pixels_per_tissue).astype(np.int64)
+    window = np.arange(place[0] - margin, place[-1] + margin + 1)
+    return window, place - window[0]

@@ -49,7 +49,8 @@ def slide_overlay(
         Of the tint.
     """
     check_picture(picture)
-    mask = np.zeros(picture.shape[:2], np.uint8)
+    height, width = picture.shape[:2]
+    mask = np.zeros((height, width), np.uint8)
     for item in glomeruli:
         rings = [np.asarray(ring.coords) for part in item.outline.geoms for ring in (part.exterior, *part.interiors)]
         # Even-odd filling leaves holes out; half a pixel turns pixel edges into OpenCV's pixel centres.
@@ -57,12 +58,12 @@ def slide_overlay(
         cv2.fillPoly(mask, points, item.class_index)
     drawn = overlay(picture, mask, classes=classes, opacity=opacity)
     canvas = Image.fromarray(drawn)
-    size_px = text_size_px(mask.shape[0], mask.shape[1])
+    size_px = text_size_px(height, width)
     draw = ImageDraw.Draw(canvas)
     for item in glomeruli:
         _draw_number(draw, item, downsample=downsample, size_px=size_px)
     micrometres = None if mpp is None else mpp * downsample
-    return np.concatenate([np.array(canvas), _strip(picture.shape[1], caption, size_px=size_px, mpp=micrometres)])
+    return np.concatenate([np.array(canvas), _strip(width, caption, size_px=size_px, mpp=micrometres)])
 
 
 def _draw_number(draw: ImageDraw.ImageDraw, item: Glomerulus, *, downsample: float, size_px: int) -> None:

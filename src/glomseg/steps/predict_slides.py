@@ -1,30 +1,37 @@
 """Predict whole slides: a mask, objects and a picture of each, and a table of all."""
 
+import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import shutil
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from glomseg.errors import GlomsegError, InvalidInputError, OutputError
-from glomseg.files import json_text, make_folder, read_json, sha256_of, write_csv
-from glomseg.inference.predictor import Predictor, load_predictor
+from glomseg.files import json_text, make_folder, read_json, sha256_of, write_csv, write_json
+from glomseg.inference.predictor import Predictor, load_predictor, scale_note
 from glomseg.inference.slide import TILE_PX, predict_slide
-from glomseg.inference.slide_grid import SlideGrid, slide_grid, working_downsample
-from glomseg.inference.slide_store import open_store
+from glomseg.inference.slide_grid import slide_grid, working_downsample
+from glomseg.inference.slide_store import SlideStore, open_store
 from glomseg.inference.stage_times import StageTimes
-from glomseg.measure.objects import ObjectSettings
-from glomseg.progress import Progress, ProgressBars, no_progress
+from glomseg.measure import ObjectSettings, measure_glomeruli, summarize_glomeruli
+from glomseg.progress import ProgressBars, no_progress
 from glomseg.slides.fingerprint import slide_fingerprint
 from glomseg.slides.opening import open_slide
 from glomseg.slides.slide import Slide
-from glomseg.slides.tissue import Tissue, find_tissue
+from glomseg.slides.tissue import find_tissue
 from glomseg.steps.naming import file_stems
-from glomseg.steps.slide_outputs import RECORD, SlideOutputs, table_columns, table_row, write_outputs
+from glomseg.steps.slide_outputs import RECORD, refuse_foreign_folder, write_outputs
+from glomseg.steps.slides_record import describe_slide, describe_speed, describe_versions, table_columns, table_row
+from glomseg.training.provenance import now
 
 TABLE = "slides.csv"
 """The table of all slides, in the output folder."""
+
+_FORMAT = 1
+_CPU_BATCH, _GPU_BATCH = 1, 16  # on a processor one window fills the cores, and its maps stay in the caches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +129,7 @@ def predict_slides(
     *,
     out: str | os.PathLike[str],
     weights: str | os.PathLike[str] | None = None,
-    settings: SlideSettings = SlideSettings(),  # noqa: B008 (frozen)
+    settings: SlideSettings = SlideSettings(),
     device: str = "auto",
     precision: str = "auto",
     progress: ProgressBars = no_progress,
@@ -165,9 +172,7 @@ def predict_slides(
     failed: dict[Path, str] = {}
     notes: list[str] = list(predictor.notes)
     try:
-        for number, (path, name) in enumerate(
-            zip(paths, file_stems(path.stem for path in paths), strict=True), start=1
-        ):
+        for number, (path, name) in enumerate(zip(paths, _folder_names(paths), strict=True), start=1):
             try:
                 title = name if len(paths) == 1 else f"{name} ({number} of {len(paths)})"
                 item, remarks = batch.predict(path, name=name, title=title)
@@ -177,11 +182,12 @@ def predict_slides(
                 failed[path] = str(error)
             else:
                 predicted.append(item)
-                notes += [f"{path.name}: {remark}" for remark in remarks]
+                notes += [f"{path.name}: {remark}" for remark in remarks if remark]
     finally:
+        classes = predictor.card.classes
         rows = [table_row(item.slide, item.folder, item.record) for item in predicted]
-        write_csv(Path(out) / TABLE, rows, columns=table_columns(predictor.card.classes))
-    return SlidesResult(slides=tuple(predicted), failed=failed, notes=tuple(filter(None, notes)), out=Path(out))
+        write_csv(Path(out) / TABLE, rows, columns=table_columns(classes))
+    return SlidesResult(slides=tuple(predicted), failed=failed, notes=tuple(notes), out=Path(out))
 
 
 class _Batch:
@@ -192,11 +198,159 @@ class _Batch:
         self.settings = settings
         self.out = out
         self.progress = progress
-        self.model_sha256 = sha256_of(predictor.file) if predictor.file else ""
+        self.model = {
+            "file": None if predictor.file is None else os.path.abspath(predictor.file),  # noqa: PTH100 (links stay)
+            "sha256": None if predictor.file is None else sha256_of(predictor.file),
+            "architecture": predictor.card.architecture,
+            "device": predictor.device.type,
+            "precision": predictor.precision,
+        }
+        on_processor = predictor.device.type == "cpu"
+        self.batch_size = settings.batch_size or (_CPU_BATCH if on_processor else _GPU_BATCH)
 
     def predict(self, path: Path, *, name: str, title: str) -> tuple[PredictedSlide, list[str]]:
-        """Return a predicted slide, from now or from before, and notes on it."""
+        """Return a slide predicted now or before, and notes on it."""
+        folder = self.out / name
+        refuse_foreign_folder(folder)
+        made_of = self._made_of(path)
+        record, reason = _earlier_record(folder, made_of)
+        if record is not None:
+            return PredictedSlide(slide=path, folder=folder, record=record, is_new=False), []
         times = StageTimes()
-        with times.stage("open"), _opened(path, self.settings) as slide:
-            pass
-        raise NotImplementedError
+        with times.stage("open"):
+            slide = open_slide(path, mpp=self.settings.mpp)
+        try:
+            (folder / RECORD).unlink(missing_ok=True)  # from here on the files in the folder may be of two kinds
+            record, resumed = self._predict(slide, folder, made_of=made_of, title=title, times=times)
+        finally:
+            slide.close()
+        write_json(folder / RECORD, record)
+        shutil.rmtree(_partial(folder), ignore_errors=True)
+        item = PredictedSlide(slide=path, folder=folder, record=record, is_new=True)
+        return item, [*slide.notes, scale_note(self.predictor.card, mpp=slide.mpp), reason or resumed]
+
+    def _predict(
+        self, slide: Slide, folder: Path, *, made_of: Mapping[str, Any], title: str, times: StageTimes
+    ) -> tuple[dict[str, Any], str]:
+        """Write everything but the record of one slide; return the record, and a note on an earlier start."""
+        started_at, start = now(), time.perf_counter()
+        card, settings = self.predictor.card, self.settings
+        downsample = working_downsample(card, slide_mpp=slide.mpp, working_mpp=settings.working_mpp)
+        with times.stage("tissue"):
+            tissue = find_tissue(slide) if settings.tissue_only else None
+        grid = slide_grid(
+            slide.size_px,
+            downsample=downsample,
+            inference=card.inference,
+            tissue=None if tissue is None else tissue.mask,
+        )
+        with open_store(_partial(folder), height=grid.height, width=grid.width, made_of=made_of) as store:
+            note = _resuming_note(store)
+            with self.progress(title, unit="window") as bar:
+                predict_slide(
+                    self.predictor,
+                    slide,
+                    grid=grid,
+                    store=store,
+                    batch_size=self.batch_size,
+                    tile_px=settings.tile_px,
+                    n_threads=settings.n_threads,
+                    times=times,
+                    progress=bar,
+                )
+            mask, foreground = store.mask, store.foreground
+            with times.stage("objects"):
+                glomeruli = measure_glomeruli(
+                    mask,
+                    classes=card.classes,
+                    mpp=slide.mpp,
+                    downsample=downsample,
+                    probabilities=foreground,
+                    tissue=None if tissue is None else tissue.mask,
+                    tissue_downsample=1.0 if tissue is None else tissue.downsample,
+                    settings=settings.objects,
+                )
+            with times.stage("write"):
+                write_outputs(
+                    folder,
+                    slide,
+                    mask=mask,
+                    foreground=foreground if settings.probabilities else None,
+                    downsample=downsample,
+                    glomeruli=glomeruli,
+                    classes=card.classes,
+                )
+        times.add("total", time.perf_counter() - start)
+        summary = summarize_glomeruli(
+            glomeruli,
+            classes=card.classes,
+            mpp=slide.mpp,
+            tissue_area_px=None if tissue is None else tissue.area_px,
+        )
+        return {
+            "made_of": made_of,
+            "slide": describe_slide(slide, given_mpp=settings.mpp),
+            "model": self.model,
+            "working": {
+                "mpp": None if slide.mpp is None else slide.mpp * downsample,
+                "downsample": downsample,
+                "height_px": grid.height,
+                "width_px": grid.width,
+                "window_px": grid.window_px,
+                "n_windows": int(grid.chosen.sum()),
+                "n_windows_without_tissue": int((~grid.chosen).sum()),
+            },
+            "settings": asdict(settings) | {"batch_size": self.batch_size},
+            "summary": [asdict(item) for item in summary],
+            "seconds": {stage: round(seconds, 4) for stage, seconds in times.seconds.items()},
+            "speed": describe_speed(slide, tissue_mm2=summary[-1].tissue_area_mm2, seconds=times.seconds["total"]),
+            "resumed": note != "" and not store.fresh_reason,
+            "versions": describe_versions(),
+            "started_at": started_at,
+            "finished_at": now(),
+        }, note
+
+    def _made_of(self, path: Path) -> dict[str, Any]:
+        """Return everything that the results on a slide depend on: a record with the same needs no second prediction.
+
+        How much is read and predicted at once is left out, since the result does not depend on it.
+        """
+        settings = asdict(self.settings)
+        for name in ("batch_size", "tile_px", "n_threads"):
+            del settings[name]
+        model = {key: value for key, value in self.model.items() if key != "file"}
+        made_of = {"format": _FORMAT, "model": model, "slide": slide_fingerprint(path), "settings": settings}
+        plain: dict[str, Any] = json.loads(json_text(made_of))  # as it will be read back
+        return plain
+
+
+def _folder_names(slides: Sequence[Path]) -> list[str]:
+    """Return for each slide the name of its folder; none is that of a folder in which tiles' predictions lie."""
+    tile_folders = ("masks", "overlays")
+    return file_stems([*tile_folders, *(path.stem for path in slides)])[len(tile_folders) :]
+
+
+def _partial(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.partial")
+
+
+def _earlier_record(folder: Path, made_of: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """Return the record of a finished prediction that still holds, or why it does not; ("", None) if there is none."""
+    if not (folder / RECORD).exists():
+        return None, ""
+    try:
+        record = read_json(folder / RECORD, what="record of a slide")
+        earlier = record["made_of"]
+        record["summary"], record["slide"], record["seconds"]
+    except (GlomsegError, KeyError, TypeError):
+        return None, f"predicted anew: the {RECORD} of an earlier prediction cannot be read"
+    changed = sorted(key for key in made_of if earlier.get(key) != made_of[key])
+    if not changed:
+        return record, ""
+    return None, f"predicted anew: since the earlier prediction the {' and the '.join(changed)} changed"
+
+
+def _resuming_note(store: SlideStore) -> str:
+    if store.fresh_reason:
+        return f"begun anew: {store.fresh_reason}"
+    return "went on from where an earlier prediction was interrupted" if store.n_bands_done else ""

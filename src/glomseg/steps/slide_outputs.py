@@ -1,10 +1,7 @@
-"""What is written about one predicted slide, and its row in the table of all slides."""
+"""The files that are written about one predicted slide."""
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +12,7 @@ from glomseg.export.qupath import write_geojson
 from glomseg.export.slide_overlay import slide_overlay
 from glomseg.files import write_csv
 from glomseg.images import write_png
-from glomseg.measure.glomerulus import Glomerulus
-from glomseg.measure.summary import SlideSummary
-from glomseg.measure.table import OBJECT_COLUMNS, glomerulus_rows
+from glomseg.measure import OBJECT_COLUMNS, Glomerulus, glomerulus_rows
 from glomseg.slides.slide import Slide
 from glomseg.types import Classes, Region
 

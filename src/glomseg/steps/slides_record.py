@@ -1,14 +1,54 @@
-"""The table of all predicted slides, one row a slide."""
+"""What the record of a predicted slide says, and its row in the table of all slides."""
 
 import os
+import platform
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from glomseg._version import __version__
 from glomseg.measure.summary import QUANTILES
+from glomseg.slides.slide import Slide
 from glomseg.types import Classes
 
 _QUANTILE_NAMES = tuple(f"p{round(100 * quantile):02}" for quantile in QUANTILES)
+
+
+_PACKAGES = ("torch", "numpy", "opencv-python-headless", "openslide-python", "tifffile", "shapely")
+
+
+def describe_slide(slide: Slide, *, given_mpp: float | None) -> dict[str, Any]:
+    """Return what the record says of a slide."""
+    width, height = slide.size_px
+    return {
+        "file": os.path.abspath(slide.path),  # noqa: PTH100 (links stay what they are)
+        "format": slide.file_format,
+        "width_px": width,
+        "height_px": height,
+        "level_sizes_px": slide.level_sizes_px,
+        "mpp": slide.mpp,
+        "mpp_is_from": None if slide.mpp is None else "the file" if given_mpp is None else "the user",
+        "notes": slide.notes,
+    }
+
+
+def describe_speed(slide: Slide, *, tissue_mm2: float | None, seconds: float) -> dict[str, Any]:
+    """Return how much of a slide was dealt with in a second: all of it at full resolution, and its tissue."""
+    width, height = slide.size_px
+    return {
+        "megapixels_per_s": width * height / 1e6 / seconds,
+        "tissue_mm2_per_s": None if tissue_mm2 is None else tissue_mm2 / seconds,
+    }
+
+
+def describe_versions() -> dict[str, str]:
+    """Return the versions of what made a prediction."""
+    return {
+        "glomseg": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in _PACKAGES},
+    }
 
 
 def table_columns(classes: Classes) -> tuple[str, ...]:
@@ -31,7 +71,7 @@ def table_columns(classes: Classes) -> tuple[str, ...]:
     )
 
 
-def table_row(slide: Path, folder: Path, record: Mapping[str, Any], *, classes: Classes) -> dict[str, object]:
+def table_row(slide: Path, folder: Path, record: Mapping[str, Any]) -> dict[str, object]:
     """Return the row of one slide from its record; what is not known is None."""
     *of_classes, total = record["summary"]  # of one class that is all there is
     row: dict[str, object] = {

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 _STEPS = 1024  # positions in a source pixel
 _BLOCK = 16  # result rows of one matrix product: measured, from 8 to 32 it hardly matters
+_SLAB = 64  # result rows at a time
 _EXACT_IN_FLOAT32 = 2**24
 
 
@@ -23,30 +24,43 @@ class Weights:
 
     Attributes
     ----------
-    first
-        (n,) int64: the first source pixel of each.
+    first, stop
+        (n,) int64: the first source pixel of each, and the one after the last that counts; equal where none does.
     weights
-        (n, k) float64: weights of that and the k - 1 source pixels after it, in 1/1024.
+        (n, k) float64: weights of the first and the k - 1 source pixels after it, in 1/1024.
     total
         (n,) float64: what a pixel's weights add up to where it lies wholly on the slide; the rest is background.
     """
 
     first: NDArray[np.int64]
+    stop: NDArray[np.int64]
     weights: NDArray[np.float64]
     total: NDArray[np.float64]
 
     @property
+    def covered(self) -> NDArray[np.float64]:
+        """(n,): what the weights of each add up to."""
+        return np.asarray(self.weights.sum(axis=1), np.float64)
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether all lie wholly on the slide."""
+        return bool((self.covered == self.total).all())
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether each is one whole source pixel."""
+        return bool((self.total == _STEPS).all() and (self.weights.max(axis=1, initial=0) == _STEPS).all())
+
+    @property
     def span(self) -> tuple[int, int]:
-        """The first source pixel that counts, and the one after the last; equal where none does."""
-        used = self.weights > 0
-        if not used.any():
-            return 0, 0
-        index = self.first[:, None] + np.arange(self.weights.shape[1])
-        return int(index[used].min()), int(index[used].max()) + 1
+        """The first source pixel that is needed, and the one after the last; equal where none is."""
+        return int(self.first.min()), int(self.stop.max())
 
     def part(self, start: int, stop: int) -> "Weights":
         """Return the weights of the result's pixels from `start` to before `stop`."""
-        return Weights(first=self.first[start:stop], weights=self.weights[start:stop], total=self.total[start:stop])
+        part = slice(start, stop)
+        return Weights(first=self.first[part], stop=self.stop[part], weights=self.weights[part], total=self.total[part])
 
 
 def area_weights(start: float, step: float, *, n: int, n_source: int, extent: float) -> Weights:
@@ -70,7 +84,8 @@ def area_weights(start: float, step: float, *, n: int, n_source: int, extent: fl
     index = first[:, None] + np.arange(k)
     right = np.where(index == n_source - 1, max(end, n_source * _STEPS), (index + 1) * _STEPS)
     weights = np.clip(np.minimum(high, right) - np.maximum(low, index * _STEPS), 0, None)
-    return Weights(first=first, weights=weights, total=np.diff(edges))
+    stop = np.where(high > low, np.minimum(-(-high // _STEPS), n_source), first[:, None])[:, 0].astype(np.int64)
+    return Weights(first=first, stop=stop, weights=weights, total=np.diff(edges))
 
 
 def line_weights(start: float, step: float, *, n: int, n_source: int, extent: float) -> Weights:
@@ -85,7 +100,8 @@ def line_weights(start: float, step: float, *, n: int, n_source: int, extent: fl
     first = np.clip(position // _STEPS, 0, n_source - k).astype(np.int64)
     share = position - first * _STEPS
     weights = np.stack([_STEPS - share, share], axis=1)[:, :k] * on_slide[:, None]
-    return Weights(first=first, weights=weights, total=np.full(n, float(_STEPS)))
+    stop = first + k * on_slide
+    return Weights(first=first, stop=stop, weights=weights, total=np.full(n, float(_STEPS)))
 
 
 def resample(
@@ -104,23 +120,38 @@ def resample(
     fill
         (3,) colour that stands where a pixel is not on the slide.
     """
-    result = _apply(source, rows, origin[0], dtype=np.float32 if _fits_float32(rows) else np.float64)
-    result = _apply(cv2.transpose(result), columns, origin[1], dtype=np.float64)
-    sums: NDArray[np.float64] = cv2.transpose(result).reshape(len(rows.first), len(columns.first), 3)  # type: ignore[assignment]
-    total = np.outer(rows.total, columns.total)
-    covered = np.outer(rows.weights.sum(axis=1), columns.weights.sum(axis=1))
-    if not np.array_equal(covered, total):
-        sums += (total - covered)[..., None] * fill
-    sums += total[..., None] / 2
-    sums /= total[..., None]
-    return sums.astype(np.uint8)
+    if rows.is_copy and columns.is_copy:
+        picked = (int(axis.first[0] + axis.weights[0].argmax()) for axis in (rows, columns))
+        top, left = (first - start for first, start in zip(picked, origin, strict=True))
+        return source[top : top + len(rows.first), left : left + len(columns.first)]
+    result = np.empty((len(rows.first), len(columns.first), 3), np.uint8)
+    for start in range(0, len(result), _SLAB):  # what is between the two passes then stays in the processor's cache
+        slab = rows.part(start, start + _SLAB)
+        result[start : start + _SLAB] = _resample_slab(source, slab, columns, origin=origin, fill=fill)
+    return result
+
+
+def _resample_slab(
+    source: NDArray[np.uint8], rows: Weights, columns: Weights, *, origin: tuple[int, int], fill: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the means, to be cut off to whole numbers; the arguments are those of `resample`."""
+    half = _sums(source, rows, origin[0], dtype=np.float32 if _fits_float32(rows) else np.float64)
+    whole = cv2.transpose(_sums(np.asarray(cv2.transpose(half)), columns, origin[1], dtype=np.float64))
+    sums = np.asarray(whole, np.float64).reshape(len(rows.first), len(columns.first), 3)
+    total = np.outer(rows.total, columns.total)[..., None]
+    if not (rows.is_covered and columns.is_covered):
+        sums += (total - np.outer(rows.covered, columns.covered)[..., None]) * fill
+    # Sums are whole numbers, so halves are exact and rounded the same way everywhere.
+    sums += total / 2
+    sums /= total
+    return sums
 
 
 def _fits_float32(axis: Weights) -> bool:
     return float(axis.total.max()) * 255 < _EXACT_IN_FLOAT32
 
 
-def _apply(source: NDArray[Any], axis: Weights, origin: int, *, dtype: type[np.floating[Any]]) -> NDArray[Any]:
+def _sums(source: NDArray[Any], axis: Weights, origin: int, *, dtype: type[np.floating[Any]]) -> NDArray[Any]:
     """Return the weighted sums along the first axis of (n_source, m, 3), as (n, m, 3)."""
     n, k = axis.weights.shape
     flat = source.reshape(source.shape[0], -1)
@@ -131,8 +162,8 @@ def _apply(source: NDArray[Any], axis: Weights, origin: int, *, dtype: type[np.f
         if low == high:
             continue
         # Weights that are zero may lie up to k beyond those that count.
-        matrix = np.zeros((len(block.first), high - low + 2 * k), dtype)
-        matrix[np.arange(len(block.first))[:, None], block.first[:, None] - low + k + np.arange(k)] = block.weights
+        matrix = np.zeros((len(block.first), high - low + k), dtype)
+        matrix[np.arange(len(block.first))[:, None], block.first[:, None] - low + np.arange(k)] = block.weights
         band = flat[low - origin : high - origin].astype(dtype)
-        np.matmul(matrix[:, k : k + high - low], band, out=result[start : start + _BLOCK])
+        np.matmul(matrix[:, : high - low], band, out=result[start : start + _BLOCK])
     return result.reshape(n, *source.shape[1:])

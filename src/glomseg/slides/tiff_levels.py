@@ -106,22 +106,28 @@ class TiffLevels:
 
     def read(self, level: int, x: int, y: int, *, width: int, height: int) -> NDArray[np.uint8]:
         """Return a box of a level as RGB, or RGBA where parts have no pixels."""
-        page = self._pages[level]
-        segment_width, segment_height = _segment_size(page)
-        result = np.zeros((height, width, 4), np.uint8)
+        segment_width, segment_height = _segment_size(self._pages[level])
+        result = np.empty((height, width, 3), np.uint8)
+        opacity: NDArray[np.uint8] | None = None
         for row in range(y // segment_height, -(-(y + height) // segment_height)):
             for column in range(x // segment_width, -(-(x + width) // segment_width)):
-                pixels = self._segment(level, row, column)
-                if pixels is None:  # left out of the file: nothing was scanned there
-                    continue
                 left, top = column * segment_width, row * segment_height
-                piece = pixels[max(y - top, 0) : y + height - top, max(x - left, 0) : x + width - left]
-                start_row, start_column = max(top - y, 0), max(left - x, 0)
-                target = result[start_row : start_row + piece.shape[0], start_column : start_column + piece.shape[1]]
-                target[..., : piece.shape[2]] = piece
-                if piece.shape[2] == 3:
-                    target[..., 3] = 255
-        return result if (result[..., 3] < 255).any() else np.ascontiguousarray(result[..., :3])
+                rows = slice(max(top - y, 0), min(top + segment_height - y, height))
+                columns = slice(max(left - x, 0), min(left + segment_width - x, width))
+                pixels = self._segment(level, row, column)
+                if pixels is None or pixels.shape[2] == 4:
+                    opacity = np.full((height, width), 255, np.uint8) if opacity is None else opacity
+                    opacity[rows, columns] = 0
+                if pixels is None:  # left out of the file: nothing was scanned there
+                    result[rows, columns] = 0
+                    continue
+                piece = pixels[
+                    rows.start + y - top : rows.stop + y - top, columns.start + x - left : columns.stop + x - left
+                ]
+                result[rows, columns] = piece[..., :3]
+                if opacity is not None and pixels.shape[2] == 4:
+                    opacity[rows, columns] = piece[..., 3]
+        return result if opacity is None else np.dstack([result, opacity])
 
     def _segment(self, level: int, row: int, column: int) -> NDArray[np.uint8] | None:
         """Return a tile or strip as (h, w, 3 or 4), or None where the file leaves it out."""
@@ -136,7 +142,7 @@ class TiffLevels:
         planes = range(page.samplesperpixel) if page.planarconfig == 2 else range(1)
         parts = [self._decode(page, index + plane * across * down) for plane in planes]
         present = [part for part in parts if part is not None]
-        pixels = None if len(present) < len(parts) else _as_color(np.concatenate(present, axis=2), page)
+        pixels = None if len(present) < len(parts) else _as_color(_together(present), page)
         with self._lock:
             self._cache[level, index] = pixels
             self._cached_bytes += 0 if pixels is None else pixels.nbytes
@@ -207,6 +213,10 @@ def _is_level_of(page: Any, finer: Any, first: Any) -> bool:
     # Equal in shape, to within a pixel of the smaller one.
     skew = int(page.imagewidth) * int(first.imagelength) - int(page.imagelength) * int(first.imagewidth)
     return abs(skew) <= max(int(first.imagewidth), int(first.imagelength))
+
+
+def _together(planes: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    return planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2)
 
 
 def _as_color(pixels: NDArray[np.uint8], page: Any) -> NDArray[np.uint8]:

@@ -26,6 +26,10 @@ _STRIP_PIXELS = 2**21
 """Shapes are smoothed in strips of about so many pixels, so that one as large as its slide fits in memory too."""
 
 
+_AT_ONCE = 256
+"""So many corners are compared with all others at a time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """Lengths and ratios of one shape; lengths in pixels of its mask.
@@ -167,11 +171,13 @@ def _crossings(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArr
 
 def _feret(hull: NDArray[np.float64]) -> tuple[float, float]:
     """Return the largest distance of two corners of a convex polygon, and the smallest width between parallel lines."""
-    largest = max(float(np.hypot(*(hull - corner).T).max()) for corner in hull)
     edges = np.diff(hull, axis=0)
     edges = edges[np.hypot(*edges.T) > 1e-9]
-    widths = []
-    for x, y in edges / np.hypot(*edges.T)[:, None]:
-        reach = hull @ np.array([-y, x])
-        widths.append(float(reach.max() - reach.min()))
-    return largest, min(widths)
+    normals = np.stack([-edges[:, 1], edges[:, 0]], axis=1) / np.hypot(*edges.T)[:, None]
+    largest, smallest = 0.0, math.inf
+    for start in range(0, len(normals), _AT_ONCE):  # a slide-sized shape has thousands of corners
+        reach = normals[start : start + _AT_ONCE] @ hull.T
+        smallest = min(smallest, float((reach.max(axis=1) - reach.min(axis=1)).min()))
+        across = hull[start : start + _AT_ONCE, None] - hull
+        largest = max(largest, float(np.hypot(across[..., 0], across[..., 1]).max()))
+    return largest, smallest

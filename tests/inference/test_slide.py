@@ -24,7 +24,13 @@ class StoppedError(Exception):
 
 
 def run(folder, predictor, slide, *, downsample=1.0, tissue=None, made_of=None, **options):
-    grid = slide_grid(slide.size_px, downsample=downsample, inference=predictor.card.inference, tissue=tissue)
+    grid = slide_grid(
+        slide.size_px,
+        downsample=downsample,
+        inference=predictor.card.inference,
+        tissue=tissue,
+        tissue_downsample=1.0 if tissue is None else slide.size_px[1] / len(tissue),
+    )
     with open_store(folder, height=grid.height, width=grid.width, made_of=made_of or {}) as store:
         predict_slide(predictor, slide, grid=grid, store=store, **{"batch_size": 4, **options})
         return np.array(store.mask), np.array(store.foreground)
@@ -32,7 +38,13 @@ def run(folder, predictor, slide, *, downsample=1.0, tissue=None, made_of=None, 
 
 def blended(predictor, slide, *, downsample=1.0, tissue=None):
     """The same by the plainest of means: all windows of the whole slide, in float64."""
-    grid = slide_grid(slide.size_px, downsample=downsample, inference=predictor.card.inference, tissue=tissue)
+    grid = slide_grid(
+        slide.size_px,
+        downsample=downsample,
+        inference=predictor.card.inference,
+        tissue=tissue,
+        tissue_downsample=1.0 if tissue is None else slide.size_px[1] / len(tissue),
+    )
     seen = Region(x=0, y=0, width=grid.width * downsample, height=grid.height * downsample)
     pixels = slide.read(seen, downsample=downsample)
     n_classes = len(predictor.card.classes)

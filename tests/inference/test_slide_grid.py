@@ -83,7 +83,7 @@ def test_a_model_without_windows_gets_512_with_a_quarter_shared():
 def test_windows_that_meet_tissue_are_chosen():
     tissue = np.zeros((6, 6), np.bool_)  # a tissue pixel is 4 working pixels
     tissue[2, 2] = True  # rows and columns 8 to 12
-    grid = slide_grid((24, 24), downsample=1, inference=SMALL, tissue=tissue)
+    grid = slide_grid((24, 24), downsample=1, inference=SMALL, tissue=tissue, tissue_downsample=4.0)
     brute = [
         [bool(tissue[top // 4 : -(-bottom // 4), left // 4 : -(-right // 4)].any()) for left, right in grid.columns]
         for top, bottom in grid.rows
@@ -91,7 +91,9 @@ def test_windows_that_meet_tissue_are_chosen():
     assert grid.chosen.tolist() == brute
     assert grid.chosen.sum() == 1
     assert grid.windows(1) == [(6, 14)]
-    assert not slide_grid((24, 24), downsample=1, inference=SMALL, tissue=np.zeros((3, 3), np.bool_)).chosen.any()
+    assert not slide_grid(
+        (24, 24), downsample=1, inference=SMALL, tissue=np.zeros((3, 3), np.bool_), tissue_downsample=8.0
+    ).chosen.any()
 
 
 def test_weights_are_smooth_symmetric_and_never_zero():

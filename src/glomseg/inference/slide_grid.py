@@ -126,6 +126,7 @@ def slide_grid(
     downsample: float,
     inference: Inference,
     tissue: NDArray[np.bool_] | None = None,
+    tissue_downsample: float = 1.0,
 ) -> SlideGrid:
     """Return the windows of a slide and which of them meet tissue.
 
@@ -141,7 +142,9 @@ def slide_grid(
     inference
         Its window and stride, where the model has its own.
     tissue
-        (h, w) bool, where the slide has tissue: a picture of the whole slide at any resolution; None predicts all.
+        (h, w) bool, where the slide has tissue; beyond it there is none. None predicts all.
+    tissue_downsample
+        Pixels of full resolution per pixel of `tissue`.
     """
     height, width = (max(1, math.floor(side / downsample + 0.5)) for side in reversed(size_px))
     window_px = inference.window_px or (DEFAULT_WINDOW_PX, DEFAULT_WINDOW_PX)
@@ -151,17 +154,17 @@ def slide_grid(
     if tissue is None:
         chosen = np.ones((len(rows), len(columns)), np.bool_)
     else:
-        chosen = _meeting(tissue, rows, columns, height=height, width=width)
+        chosen = _meeting(tissue, rows, columns, factor=downsample / tissue_downsample)
     return SlideGrid(downsample=downsample, height=height, width=width, rows=rows, columns=columns, chosen=chosen)
 
 
 def _meeting(
-    tissue: NDArray[np.bool_], rows: tuple[Span, ...], columns: tuple[Span, ...], *, height: int, width: int
+    tissue: NDArray[np.bool_], rows: tuple[Span, ...], columns: tuple[Span, ...], *, factor: float
 ) -> NDArray[np.bool_]:
     """Return for every window whether it holds any pixel of tissue, from a table of sums."""
     sums = np.pad(tissue.astype(np.int64).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    tops, bottoms = _scaled(rows, tissue.shape[0] / height, limit=tissue.shape[0])
-    lefts, rights = _scaled(columns, tissue.shape[1] / width, limit=tissue.shape[1])
+    tops, bottoms = _scaled(rows, factor, limit=tissue.shape[0])
+    lefts, rights = _scaled(columns, factor, limit=tissue.shape[1])
     inside = sums[np.ix_(bottoms, rights)] - sums[np.ix_(tops, rights)]
     inside += sums[np.ix_(tops, lefts)] - sums[np.ix_(bottoms, lefts)]
     met: NDArray[np.bool_] = inside > 0

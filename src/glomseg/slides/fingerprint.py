@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from glomseg.errors import InvalidInputError
+from glomseg.errors import InvalidInputError, MissingInputError
 
 _N_SAMPLES, _SAMPLE_BYTES = 16, 2**18
 
@@ -18,8 +18,8 @@ def slide_fingerprint(path: str | os.PathLike[str]) -> str:
 
     Raises
     ------
-    InvalidInputError
-        If it cannot be read.
+    MissingInputError, InvalidInputError
+        If it is not there or cannot be read.
     """
     path = Path(path)
     try:
@@ -34,6 +34,8 @@ def slide_fingerprint(path: str | os.PathLike[str]) -> str:
         if path.suffix.lower() == ".mrxs" and folder.is_dir():
             for item in sorted(folder.iterdir()):
                 digest.update(f"{item.name}:{item.stat().st_size}\n".encode())
+    except FileNotFoundError as error:
+        raise MissingInputError(f"slide {str(path)!r} does not exist") from error
     except OSError as error:
         raise InvalidInputError(f"slide {str(path)!r} cannot be read: {error.strerror or error}") from error
     return digest.hexdigest()

@@ -243,6 +243,7 @@ class _Batch:
             downsample=downsample,
             inference=card.inference,
             tissue=None if tissue is None else tissue.mask,
+            tissue_downsample=1.0 if tissue is None else tissue.downsample,
         )
         with open_store(_partial(folder), height=grid.height, width=grid.width, made_of=made_of) as store:
             note = _resuming_note(store)

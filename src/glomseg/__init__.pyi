@@ -10,7 +10,11 @@ from .data.split import (
     write_split as write_split,
 )
 from .data.statistics import TileStatistics as TileStatistics, scan_masks as scan_masks
-from .data.synthetic import draw_tile as draw_tile, write_synthetic_dataset as write_synthetic_dataset
+from .data.synthetic import (
+    draw_tile as draw_tile,
+    write_synthetic_dataset as write_synthetic_dataset,
+    write_synthetic_slide as write_synthetic_slide,
+)
 from .errors import (
     DownloadError as DownloadError,
     GlomsegError as GlomsegError,
@@ -21,6 +25,7 @@ from .errors import (
     UnsafeFileError as UnsafeFileError,
 )
 from .export.pictures import error_map as error_map, overlay as overlay, sheet as sheet, side_by_side as side_by_side
+from .export.pyramid import write_pyramid as write_pyramid
 from .export.plots import save_confusion_matrix as save_confusion_matrix
 from .images import read_image as read_image, read_mask as read_mask, write_png as write_png
 from .inference.predictor import Predictor as Predictor, load_predictor as load_predictor
@@ -39,6 +44,8 @@ from .models.known_weights import KNOWN_WEIGHTS as KNOWN_WEIGHTS, fetch_weights 
 from .models.model_files import load_model as load_model, save_model as save_model
 from .slides.opening import open_slide as open_slide
 from .slides.slide import Slide as Slide
+from .slides.tiling import Cell as Cell, cells_with_tissue as cells_with_tissue, grid_cells as grid_cells
+from .slides.tissue import Tissue as Tissue, find_tissue as find_tissue
 from .steps.benchmark import BenchmarkResult as BenchmarkResult, benchmark_model as benchmark_model
 from .steps.doctor import Check as Check, check_machine as check_machine
 from .steps.evaluate import EvaluationResult as EvaluationResult, evaluate_model as evaluate_model

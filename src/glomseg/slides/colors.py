@@ -12,7 +12,7 @@ from glomseg.types import Color
 WHITE: Color = (255, 255, 255)
 
 _VISIBLE = 2  # grey levels: a profile that changes no colour by more is not worth the time
-_BRIGHT, _GREYISH, _LEAST_SHARE = 180, 30, 0.01
+_BRIGHT, _GREYISH, _LEAST_SHARE, _SCANNED_SHARE = 180, 20, 0.01, 0.1
 _SPREAD = 8
 
 
@@ -58,6 +58,9 @@ def glass_color(pixels: NDArray[np.uint8]) -> Color:
     if is_glass.sum() < max(1, _LEAST_SHARE * len(pixels)):
         return WHITE
     glass = pixels[is_glass]
+    scanned = glass[(glass < 255).any(axis=1)]  # pure white is what scanners fill in where they did not look
+    if len(scanned) >= _SCANNED_SHARE * len(glass):
+        glass = scanned
     level = glass.mean(axis=1)
     # The commonest brightness, for pale tissue is bright too, but not all alike.
     counts = np.bincount(level.astype(int), minlength=256)

@@ -27,9 +27,18 @@ from .errors import (
 from .export.pictures import error_map as error_map, overlay as overlay, sheet as sheet, side_by_side as side_by_side
 from .export.pyramid import write_pyramid as write_pyramid
 from .export.plots import save_confusion_matrix as save_confusion_matrix
+from .export.qupath import write_geojson as write_geojson
 from .images import read_image as read_image, read_mask as read_mask, write_png as write_png
 from .inference.predictor import Predictor as Predictor, load_predictor as load_predictor
-from .measure import Component as Component, connected_components as connected_components
+from .measure import (
+    Component as Component,
+    Glomerulus as Glomerulus,
+    ObjectSettings as ObjectSettings,
+    SlideSummary as SlideSummary,
+    connected_components as connected_components,
+    measure_glomeruli as measure_glomeruli,
+    summarize_glomeruli as summarize_glomeruli,
+)
 from .memory import keep_freed_memory as keep_freed_memory
 from .metrics.bootstrap import Interval as Interval, bootstrap_interval as bootstrap_interval
 from .metrics.evaluation import Evaluation as Evaluation, evaluate_counts as evaluate_counts
@@ -42,7 +51,10 @@ from .metrics.pixels import (
 from .models.build import ARCHITECTURES as ARCHITECTURES, build_model as build_model
 from .models.known_weights import KNOWN_WEIGHTS as KNOWN_WEIGHTS, fetch_weights as fetch_weights
 from .models.model_files import load_model as load_model, save_model as save_model
+from .slides.annotation_record import Annotation as Annotation
+from .slides.annotations import read_annotations as read_annotations
 from .slides.opening import open_slide as open_slide
+from .slides.rasterize import rasterize as rasterize
 from .slides.slide import Slide as Slide
 from .slides.tiling import Cell as Cell, cells_with_tissue as cells_with_tissue, grid_cells as grid_cells
 from .slides.tissue import Tissue as Tissue, find_tissue as find_tissue
@@ -57,7 +69,9 @@ from .steps.import_model import (
     import_model as import_model,
 )
 from .steps.inspect import Inspection as Inspection, inspect_dataset as inspect_dataset
+from .steps.measure import MeasureResult as MeasureResult, measure_masks as measure_masks
 from .steps.predict import PredictionResult as PredictionResult, predict_images as predict_images
+from .steps.rasterize import RasterizeResult as RasterizeResult, rasterize_annotations as rasterize_annotations
 from .steps.train import (
     Hardware as Hardware,
     TrainResult as TrainResult,

@@ -22,9 +22,7 @@ def drawn(mask, *, downsample, picture_downsample, mpp=0.5, caption="a slide: 2 
     found = measure_glomeruli(mask, classes=GLOMERULUS, mpp=mpp, downsample=downsample)
     height, width = (round(side * downsample / picture_downsample) for side in mask.shape)
     picture = np.full((height, width, 3), 240, np.uint8)
-    return slide_overlay(
-        picture, found, downsample=picture_downsample, classes=GLOMERULUS, caption=caption, mpp=mpp
-    )
+    return slide_overlay(picture, found, downsample=picture_downsample, classes=GLOMERULUS, caption=caption, mpp=mpp)
 
 
 def test_objects_are_tinted_where_they_are_and_numbered_beside_them():

@@ -223,6 +223,7 @@ def test_features_nested_deeply_are_read_or_refused_but_never_crash(tmp_path):
     assert read(tmp_path, deep)[0].outline.is_empty
 
 
+@pytest.mark.slow
 def test_a_million_points(tmp_path, monkeypatch):
     angle = np.linspace(0, 2 * np.pi, 1_000_000, endpoint=False)
     ring = np.round(50_000 + 40_000 * np.stack([np.cos(angle), np.sin(angle)], axis=1), 2)

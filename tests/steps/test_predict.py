@@ -13,7 +13,8 @@ from glomseg.errors import InvalidInputError, MissingInputError, OutputError
 from glomseg.images import encode_png, read_image, read_mask_values, write_png
 from glomseg.inference.predictor import load_predictor
 from glomseg.measure import connected_components
-from glomseg.steps.predict import find_images, predict_images
+from glomseg.steps.inputs import find_images
+from glomseg.steps.predict import predict_images
 
 CPU = {"device": "cpu", "precision": "32-true"}
 NOISE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)

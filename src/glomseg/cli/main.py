@@ -22,6 +22,8 @@ COMMANDS = (
     ("train", "Train a model on a folder of tiles and masks."),
     ("evaluate", "Measure a model on a part of a data set."),
     ("predict", "Find glomeruli in images."),
+    ("measure", "Measure every glomerulus of mask pictures, and write them for QuPath."),
+    ("rasterize", "Turn annotations of QuPath or ImageScope into a mask."),
     ("benchmark", "Measure how fast a model is on this machine."),
     ("import", "Turn a model of MMSegmentation into a glomseg model."),
     ("export", "Write a model for MMSegmentation."),

@@ -44,8 +44,8 @@ def open_with(data: Path, options: DatasetOptions | None, *, need_masks: bool = 
     options = options or DatasetOptions()
     dataset = open_dataset(
         data,
-        classes=None if options.classes is None else _names(options.classes),
-        mask_values=None if options.mask_values is None else _whole_numbers(options.mask_values),
+        classes=None if options.classes is None else class_names(options.classes),
+        mask_values=None if options.mask_values is None else whole_numbers(options.mask_values),
         mpp=options.mpp,
         group_pattern=options.group_pattern,
         group_column=options.group_column,
@@ -60,15 +60,17 @@ def open_with(data: Path, options: DatasetOptions | None, *, need_masks: bool = 
     return inferred
 
 
-def _names(text: str) -> list[str]:
+def class_names(text: str) -> list[str]:
+    """Return the names that --classes lists."""
     names = [name.strip() for name in text.split(",")]
     if not all(names):
         raise InvalidInputError(f"--classes {text!r} has an empty name; write them as background,glomerulus")
     return names
 
 
-def _whole_numbers(text: str) -> list[int]:
+def whole_numbers(text: str, *, flag: str = "--mask-values", example: str = "0,255") -> list[int]:
+    """Return the whole numbers that a flag lists."""
     try:
         return [int(item) for item in text.split(",")]
     except ValueError as error:
-        raise InvalidInputError(f"--mask-values {text!r} is not a list of whole numbers such as 0,255") from error
+        raise InvalidInputError(f"{flag} {text!r} is not a list of whole numbers such as {example}") from error

@@ -175,9 +175,9 @@ def _feret(hull: NDArray[np.float64]) -> tuple[float, float]:
     edges = edges[np.hypot(*edges.T) > 1e-9]
     normals = np.stack([-edges[:, 1], edges[:, 0]], axis=1) / np.hypot(*edges.T)[:, None]
     largest, smallest = 0.0, math.inf
-    for start in range(0, len(normals), _AT_ONCE):  # a slide-sized shape has thousands of corners
+    for start in range(0, len(hull), _AT_ONCE):  # a slide-sized shape has thousands of corners
         reach = normals[start : start + _AT_ONCE] @ hull.T
-        smallest = min(smallest, float((reach.max(axis=1) - reach.min(axis=1)).min()))
+        smallest = min(smallest, float(np.min(reach.max(axis=1) - reach.min(axis=1), initial=math.inf)))
         across = hull[start : start + _AT_ONCE, None] - hull
         largest = max(largest, float(np.hypot(across[..., 0], across[..., 1]).max()))
     return largest, smallest

@@ -8,11 +8,10 @@ import shapely
 from numpy.typing import NDArray
 
 from glomseg.errors import InvalidInputError, did_you_mean
+from glomseg.images import MAX_PIXELS
 from glomseg.polygons import pixels_inside
 from glomseg.slides.annotation_record import IGNORE_NAME, Annotation
 from glomseg.types import IGNORE_INDEX, Classes, Region
-
-_MAX_PIXELS = 2**30
 
 
 def rasterize(
@@ -77,7 +76,7 @@ def _size(region: Region, *, downsample: float) -> tuple[int, int]:
             "sides and downsample are positive numbers"
         )
     height, width = (max(1, int(side / downsample + 0.5)) for side in sides)
-    if height * width > _MAX_PIXELS:
+    if height * width > MAX_PIXELS:
         raise InvalidInputError(
             f"a mask of {width} x {height} pixels is too large; give a larger downsample than {downsample}"
         )

@@ -20,7 +20,7 @@ from glomseg.errors import InvalidInputError
 from glomseg.images import read_image, write_png
 from glomseg.inference.predictor import Predictor, load_predictor
 from glomseg.progress import ProgressBars, no_progress
-from glomseg.steps.predict import find_images
+from glomseg.steps.inputs import find_images
 
 N_DECODED = 8
 """Images that are held decoded while the model alone is timed: more of them change nothing but the memory."""

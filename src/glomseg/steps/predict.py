@@ -1,8 +1,7 @@
 """Predict images: masks, overlays and a table of the connected components."""
 
-import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg.data.findings import counted
-from glomseg.errors import GlomsegError, InvalidInputError, MissingInputError, OutputError
+from glomseg.errors import GlomsegError, InvalidInputError, OutputError
 from glomseg.export.pictures import overlay
 from glomseg.files import make_folder, write_csv
-from glomseg.images import IMAGE_SUFFIXES, read_image, write_png
+from glomseg.images import read_image, write_png
 from glomseg.inference.predictor import Predictor, load_predictor, scale_note
 from glomseg.measure import COMPONENT_COLUMNS, Component, component_rows, connected_components
 from glomseg.progress import ProgressBars, no_progress
+from glomseg.steps.inputs import find_images, is_image
 from glomseg.steps.naming import file_stems
 from glomseg.types import Classes
 
@@ -170,59 +170,11 @@ def _predict(
     return prediction.mask, components
 
 
-def find_images(inputs: Sequence[str | os.PathLike[str]], *, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """Return the image files that files, folders (not their subfolders) and patterns stand for, each once.
-
-    A file that was named but does not exist is returned too: whoever reads it says so, and the others go on.
-    In a folder only files with one of the `suffixes` count.
-
-    Raises
-    ------
-    MissingInputError
-        If there is no input, a pattern fits nothing, or a folder has no image.
-    InvalidInputError
-        If a folder cannot be read.
-    """
-    found: dict[str, Path] = {}
-    for item in inputs:
-        try:
-            for path in _expand(os.fspath(item), suffixes):
-                found.setdefault(os.path.abspath(path), path)  # noqa: PTH100 (links stay what they are)
-        except (OSError, ValueError) as error:
-            if isinstance(error, GlomsegError):
-                raise
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise InvalidInputError(f"{os.fspath(item)!r} cannot be read: {reason}") from error
-    if not found:
-        raise MissingInputError("no image was named; give files, folders or patterns such as tiles/*.png")
-    return list(found.values())
-
-
-def _expand(item: str, suffixes: frozenset[str]) -> Iterator[Path]:
-    path = Path(item)
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if _is_image(file, suffixes))
-        if not files:
-            raise MissingInputError(f"folder {item!r} holds no image ({', '.join(sorted(suffixes))})")
-        yield from files
-    elif path.exists() or not glob.has_magic(item):
-        yield path
-    else:
-        files = sorted(file for file in map(Path, glob.glob(item, recursive=True)) if file.is_file())
-        if not files:
-            raise MissingInputError(f"the pattern {item!r} fits no file")
-        yield from files
-
-
-def _is_image(path: Path, suffixes: frozenset[str] = IMAGE_SUFFIXES) -> bool:
-    return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
-
-
 def _refuse_foreign_files(out: Path, images: Sequence[Path]) -> None:
     """Raise if predictions would replace somebody's masks (``--out DATA``, say) or the images themselves."""
     folders = (out / "masks", out / "overlays")
     for folder in folders:
-        if not (out / TABLE).exists() and folder.is_dir() and any(_is_image(file) for file in folder.iterdir()):
+        if not (out / TABLE).exists() and folder.is_dir() and any(is_image(file) for file in folder.iterdir()):
             raise OutputError(
                 f"{str(folder)!r} holds files already, and no {TABLE} says that they are from an earlier prediction: "
                 "they may be your own masks. Choose another folder with --out"
@@ -240,7 +192,7 @@ def _older_note(out: Path, predicted: Sequence[PredictedImage]) -> str:
     """
     new = {path for item in predicted for path in (item.mask, item.overlay)}
     folders = [folder for folder in (out / "masks", out / "overlays") if folder.is_dir()]
-    older = sorted(path for folder in folders for path in folder.iterdir() if _is_image(path) and path not in new)
+    older = sorted(path for folder in folders for path in folder.iterdir() if is_image(path) and path not in new)
     if not older:
         return ""
     names = ", ".join(path.relative_to(out).as_posix() for path in older[:3])

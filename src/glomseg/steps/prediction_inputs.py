@@ -9,7 +9,7 @@ import tifffile
 
 from glomseg.errors import GlomsegError, InvalidInputError, UnsafeFileError, did_you_mean
 from glomseg.images import IMAGE_SUFFIXES, image_header
-from glomseg.steps.predict import find_images
+from glomseg.steps.inputs import find_images
 
 SLIDE_SUFFIXES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".dcm", ".svslide", ".vms", ".vmu"})
 """Suffixes, in lower case, of files that are always slides."""

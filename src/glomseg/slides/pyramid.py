@@ -151,15 +151,14 @@ class PyramidSlide:
     def _read_block(self, level: int, rows: Weights, columns: Weights) -> NDArray[np.uint8]:
         (top, bottom), (left, right) = rows.span, columns.span
         if top == bottom or left == right:  # beside the slide
-            return np.full((len(rows.first), len(columns.first), 3), self.background, np.uint8)
-        pixels = self._levels.read(level, left, top, width=right - left, height=bottom - top)
+            pixels = np.empty((0, 0, 3), np.uint8)
+        else:
+            pixels = self._levels.read(level, left, top, width=right - left, height=bottom - top)
         if pixels.shape[2] == 4:
             pixels = lay_on(pixels, self._stored_background)
-        fill = np.array(self._stored_background if self._reaches_beyond(rows, columns) else (0, 0, 0), np.float64)
+        is_inside = rows.is_covered and columns.is_covered
+        fill = np.array((0, 0, 0) if is_inside else self._stored_background, np.float64)
         return self._convert(resample(pixels, rows, columns, origin=(top, left), fill=fill))
-
-    def _reaches_beyond(self, rows: Weights, columns: Weights) -> bool:
-        return any(bool((axis.weights.sum(axis=1) < axis.total).any()) for axis in (rows, columns))
 
     def _convert(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return pixels as stored in sRGB."""

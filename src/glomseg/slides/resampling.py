@@ -112,7 +112,7 @@ def resample(
     Parameters
     ----------
     source
-        (h, w, 3): the part of the source that `rows` and `columns` span.
+        (h, w, 3): the part of the source that `rows` and `columns` span; of no size if they are beside the slide.
     rows, columns
         The weights of each axis.
     origin
@@ -120,6 +120,8 @@ def resample(
     fill
         (3,) colour that stands where a pixel is not on the slide.
     """
+    if source.size == 0:
+        return np.tile(fill.astype(np.uint8), (len(rows.first), len(columns.first), 1))
     if rows.is_copy and columns.is_copy:
         picked = (int(axis.first[0] + axis.weights[0].argmax()) for axis in (rows, columns))
         top, left = (first - start for first, start in zip(picked, origin, strict=True))

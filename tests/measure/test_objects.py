@@ -49,6 +49,14 @@ def test_a_hole_no_larger_than_its_ring_is_filled():
     assert objects(wide.astype(np.uint8))[0].pixels.sum() == wide.sum()
 
 
+def test_a_web_is_not_filled_though_each_of_its_holes_is_small():
+    mask = np.zeros((130, 130), np.uint8)
+    mask[::8] = mask[:, ::8] = 1
+    (item,) = objects(mask)
+    assert item.pixels.sum() < 2 * mask.sum() + 64
+    assert item.pixels.mean() < 0.6
+
+
 def test_an_island_in_a_filled_hole_belongs_to_what_is_around_it():
     mask = np.zeros((120, 120), np.uint8)
     mask[disc(120, centre=(60, 60), radius=55) & ~disc(120, centre=(60, 60), radius=35)] = 1

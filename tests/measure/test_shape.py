@@ -16,7 +16,7 @@ def off(value, truth):
     return abs(value / truth - 1)
 
 
-@pytest.mark.parametrize(("radius", "tolerance"), [(12, 0.04), (30, 0.01), (60, 0.01), (150, 0.01)])
+@pytest.mark.parametrize(("radius", "tolerance"), [(12, 0.04), (30, 0.012), (40, 0.01), (150, 0.01)])
 @pytest.mark.parametrize("place", PLACES)
 def test_discs(radius, tolerance, place):
     size = 2 * radius + 6

@@ -51,7 +51,7 @@ def measure(
     min_diameter_px
         The same in pixels of the masks, where --mpp is not given.
     max_hole_ratio
-        Fill holes of at most so many times the area around them; 0 fills none.
+        Fill holes, the smallest first, of together at most so many times the area around them; 0 fills none.
     max_neck_ratio
         Part objects where the neck between them has at most this share of their width; 0 parts none.
     object_type

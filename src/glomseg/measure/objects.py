@@ -34,7 +34,8 @@ class ObjectSettings:
         The same in pixels of the mask, where micrometres per pixel are not known: what is smaller
         has too few pixels for its shape to be measured.
     max_hole_ratio
-        A hole is filled where it is at most this many times as large as what surrounds it; 0 fills none.
+        Holes are filled, the smallest first, as long as they are together at most this many times as large as
+        what surrounds them; 0 fills none. So a ring of tissue does not become an object of the size of the slide.
     max_neck_ratio
         Touching objects are parted where the neck between them is at most this share of the width of
         the narrower one; 0 parts none.
@@ -172,12 +173,16 @@ def _pieces(
 
 
 def _small_holes(piece: NDArray[np.bool_], *, max_px: float) -> NDArray[np.bool_] | None:
-    """Return the pixels of the holes of at most this many pixels; None where there is no such hole."""
+    """Return the pixels of the smallest holes that together have at most this many; None where there is none."""
     holes = holes_of(piece) if max_px > 0 else np.zeros_like(piece)
     if not holes.any():
         return None
     _, labels, stats, _ = cv2.connectedComponentsWithStats(holes.view(np.uint8), connectivity=4)
-    small = stats[:, cv2.CC_STAT_AREA] <= max_px
+    areas = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
+    areas[0] = 0  # what is no hole
+    order = np.argsort(areas, kind="stable")
+    small = np.zeros(len(areas), bool)
+    small[order] = np.cumsum(areas[order]) <= max_px
     small[0] = False
     return np.asarray(small[labels]) if small.any() else None
 

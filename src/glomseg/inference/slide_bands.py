@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from glomseg.inference.slide_grid import SlideGrid, blend_weights
+from glomseg.inference.slide_grid import SlideGrid, Span, blend_weights
+from glomseg.inference.slide_store import Carry
 
 Bytes = NDArray[np.uint8]
 
@@ -37,13 +38,15 @@ class BandBlender:
         self._column_weights = torch.from_numpy(blend_weights(width)).to(device)
         self._weights = self._row_weights[:, None] * self._column_weights
         self._sums = torch.zeros((n_classes - 1, height, grid.width), device=device)
-        self._is_empty = True
+        self._span: Span | None = None  # the columns outside of which all sums are zero
 
     def add(self, probabilities: Tensor, lefts: Sequence[int]) -> None:
         """Add (B, C, h, w) float32 probabilities of windows of the present band that begin at these columns."""
         for window, left in zip(probabilities, lefts, strict=True):
-            self._sums[..., left : left + window.shape[-1]].addcmul_(window[1:], self._weights)
-        self._is_empty &= not lefts
+            right = left + window.shape[-1]
+            self._sums[..., left:right].addcmul_(window[1:], self._weights)
+            first, last = self._span or (left, right)
+            self._span = min(first, left), max(last, right)
 
     def finish(self, band: int) -> tuple[Bytes, Bytes] | None:
         """Return the rows that are finished with a band, and go on to the next; None if they are all background.
@@ -55,39 +58,47 @@ class BandBlender:
         foreground
             (h, W) uint8, 255 times the probability of all foreground classes together, rounded.
         """
-        if self._is_empty:
+        if self._span is None:
             return None
         top, bottom = self.grid.finished_rows(band)
-        n_rows = bottom - top
-        weights = self._weights_of_rows(band, n_rows=n_rows)
-        means = self._sums[:, :n_rows] / weights.clamp(min=torch.finfo(weights.dtype).tiny)
+        n_rows, (left, right) = bottom - top, self._span
+        weights = self._weights_of_rows(band, n_rows=n_rows)[:, left:right]
+        means = self._sums[:, :n_rows, left:right] / weights.clamp(min=torch.finfo(weights.dtype).tiny)
         foreground = means.sum(dim=0)
         if not foreground.isfinite().all():  # or background would be made of it without a word
             raise FloatingPointError("the network gave NaN or infinite numbers")
         likeliest, index = means.max(dim=0)
         # A tie goes to the lowest class, as argmax over all of them would have it.
         is_found = foreground > self.threshold if self.threshold is not None else likeliest > 1 - foreground
-        mask = torch.where(is_found, index + 1, 0).to(torch.uint8).cpu().numpy()
-        share = foreground.mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+        mask, share = (np.zeros((n_rows, self.grid.width), np.uint8) for _ in range(2))
+        mask[:, left:right] = torch.where(is_found, index + 1, 0).to(torch.uint8).cpu().numpy()
+        share[:, left:right] = foreground.mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
         self._go_on(n_rows, is_last=bottom == self.grid.height)
         return mask, share
 
-    def carry(self) -> NDArray[np.float32] | None:
-        """Return the (C - 1, h, W) float32 sums that the next band begins with; None if they are zero."""
-        return None if self._is_empty else self._sums[:, : self._n_kept].cpu().numpy()
+    def carry(self) -> Carry | None:
+        """Return the sums that the next band begins with; None if they are zero."""
+        if self._span is None:
+            return None
+        left, right = self._span
+        return Carry(left=left, sums=self._sums[:, : self._n_kept, left:right].cpu().numpy())
 
-    def restore(self, carry: NDArray[np.float32]) -> None:
+    def restore(self, carry: Carry) -> None:
         """Begin a band with the sums that `carry` gave."""
-        self._sums[:, : carry.shape[1]] = torch.from_numpy(carry).to(self._sums.device)
-        self._is_empty = False
+        _, n_rows, width = carry.sums.shape
+        self._span = carry.left, carry.left + width
+        self._sums[:, :n_rows, slice(*self._span)] = torch.from_numpy(carry.sums).to(self._sums.device)
 
     def _go_on(self, n_rows: int, *, is_last: bool) -> None:
         """Move the sums up, so that row 0 is the next band's first."""
+        assert self._span is not None
         self._n_kept = 0 if is_last else max(0, self._sums.shape[1] - n_rows)
-        kept = self._sums[:, n_rows : n_rows + self._n_kept].clone()
-        self._sums.zero_()
-        self._sums[:, : self._n_kept] = kept
-        self._is_empty = self._n_kept == 0
+        sums = self._sums[..., slice(*self._span)]
+        kept = sums[:, n_rows : n_rows + self._n_kept].clone()
+        sums.zero_()
+        sums[:, : self._n_kept] = kept
+        if not self._n_kept:
+            self._span = None
 
     def _weights_of_rows(self, band: int, *, n_rows: int) -> Tensor:
         """Return the (n_rows, W) sum of the weights that the pixels of finished rows got.

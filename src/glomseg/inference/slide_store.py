@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,22 @@ from glomseg.files import atomic_path, json_text, make_folder, output_error, rea
 _STATE, _MASK, _FOREGROUND = "state.json", "mask.u8", "foreground.u8"
 
 Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carry:
+    """The sums of weighted probabilities that a band begins with, because it shares rows with those before it.
+
+    Attributes
+    ----------
+    left
+        The first column; to the left of it, and after the last, the sums are zero.
+    sums
+        (C - 1, h, w) float32.
+    """
+
+    left: int
+    sums: NDArray[np.float32]
 
 
 class SlideStore:
@@ -37,7 +54,7 @@ class SlideStore:
     n_bands_done
         How many bands are finished.
     carry
-        The sums that the next band begins with, as `BandBlender.carry` gave them.
+        The sums that the next band begins with.
     fresh_reason
         Why rows that were there are not used; empty where there were none or they are.
     """
@@ -46,7 +63,7 @@ class SlideStore:
         self.folder = folder
         self.shape = height, width
         self.n_bands_done = 0
-        self.carry: NDArray[np.float32] | None = None
+        self.carry: Carry | None = None
         self.fresh_reason = ""
         self._made_of = json_text(made_of)
         if (folder / _STATE).exists() and not self._restored():
@@ -64,9 +81,7 @@ class SlideStore:
         """(H, W) uint8, 255 times the probability of any foreground class, on disk."""
         return np.memmap(self.folder / _FOREGROUND, np.uint8, "r", shape=self.shape)
 
-    def save_band(
-        self, band: int, *, top: int, mask: Bytes, foreground: Bytes, carry: NDArray[np.float32] | None
-    ) -> None:
+    def save_band(self, band: int, *, top: int, mask: Bytes, foreground: Bytes, carry: Carry | None) -> None:
         """Write the rows that a band finished, from row `top` on, then the state that says so."""
         try:
             for name, rows in ((_MASK, mask), (_FOREGROUND, foreground)):
@@ -80,10 +95,10 @@ class SlideStore:
             raise output_error(self.folder, error) from error
         if carry is not None:
             with atomic_path(self._carry_path(band)) as temporary, open(temporary, "wb") as file:
-                np.save(file, carry)
-        write_json(
-            self.folder / _STATE, {"made_of": self._made_of, "n_bands_done": band + 1, "has_carry": carry is not None}
-        )
+                np.save(file, carry.sums)
+        carry_left = None if carry is None else carry.left
+        state = {"made_of": self._made_of, "n_bands_done": band + 1, "carry_left": carry_left}
+        write_json(self.folder / _STATE, state)
         self._carry_path(band - 1).unlink(missing_ok=True)
         self.n_bands_done = band + 1
 
@@ -100,8 +115,9 @@ class SlideStore:
             n_bands_done, n_bytes = int(state["n_bands_done"]), self.shape[0] * self.shape[1]
             if any((self.folder / name).stat().st_size != n_bytes for name in (_MASK, _FOREGROUND)):
                 return False
-            if state["has_carry"]:
-                self.carry = np.load(self._carry_path(n_bands_done - 1), allow_pickle=False)
+            if state["carry_left"] is not None:
+                sums = np.load(self._carry_path(n_bands_done - 1), allow_pickle=False)
+                self.carry = Carry(left=int(state["carry_left"]), sums=sums)
         except (GlomsegError, OSError, KeyError, TypeError, ValueError):
             return False
         self.n_bands_done = n_bands_done

@@ -187,11 +187,12 @@ def test_a_damaged_slide_ends_it_and_no_thread_is_left(tmp_path):
 
 
 @pytest.mark.parametrize("stop_after", range(1, 12, 2))
-@pytest.mark.parametrize(("stride", "downsample"), [(10, 1.0), (24, 2.3), (32, 1.0)])
-def test_it_goes_on_where_it_was_stopped_with_the_same_bytes(tmp_path, stop_after, stride, downsample):
+@pytest.mark.parametrize(("stride", "downsample", "share"), [(10, 1.0, 0.06), (24, 2.3, 1.0), (32, 1.0, 1.0)])
+def test_it_goes_on_where_it_was_stopped_with_the_same_bytes(tmp_path, stop_after, stride, downsample, share):
     slide = ArraySlide(blobs(int(110 * downsample), int(75 * downsample)))
     predictor = blur_predictor(stride_px=(stride, 32))
-    options = {"downsample": downsample, "batch_size": 2, "tile_px": 17}
+    tissue = np.random.default_rng(3).random((11, 8)) < share
+    options = {"downsample": downsample, "batch_size": 2, "tile_px": 17, "tissue": tissue}
     straight = run(tmp_path / "straight", predictor, slide, **options)
 
     def stopping(done, total, note=""):

@@ -59,7 +59,7 @@ class TiffLevels:
 
     def _find_pages(self) -> list[Any]:
         """Return the pages of the largest picture and of its smaller levels."""
-        series = [item for item in self._file.series if "Y" in item.axes and "X" in item.axes]
+        series = [item for item in self._file.series if "Y" in item.axes and "X" in item.axes and item.size > 0]
         if not series:
             raise InvalidInputError(f"slide {str(self._path)!r} is a TIFF file without a picture in it")
         main = max(series, key=lambda item: item.sizes["height"] * item.sizes["width"])
@@ -143,9 +143,14 @@ class TiffLevels:
         parts = [self._decode(page, index + plane * across * down) for plane in planes]
         present = [part for part in parts if part is not None]
         pixels = None if len(present) < len(parts) else _as_color(_together(present), page)
+        height = min(segment_height, page.imagelength - row * segment_height)
+        width = min(segment_width, page.imagewidth - column * segment_width)
+        if pixels is not None and (pixels.shape[0] < height or pixels.shape[1] < width):
+            raise self._damaged(f"its piece {index} has {pixels.shape[1]} x {pixels.shape[0]} pixels")
         with self._lock:
-            self._cache[level, index] = pixels
-            self._cached_bytes += 0 if pixels is None else pixels.nbytes
+            if (level, index) not in self._cache:  # another thread may have been quicker
+                self._cache[level, index] = pixels
+                self._cached_bytes += 0 if pixels is None else pixels.nbytes
             while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
                 _, oldest = self._cache.popitem(last=False)
                 self._cached_bytes -= 0 if oldest is None else oldest.nbytes
@@ -195,6 +200,8 @@ def _why_no_slide(series: Any, page: Any) -> str:
     if page.dtype not in (np.dtype(np.uint8), np.dtype(bool)):
         return f"its pixels are {page.dtype or 'of an unknown type'}, not 8 bits a channel"
     samples, photometric = page.samplesperpixel, page.photometric
+    if photometric == _PALETTE and np.shape(page.colormap) != (3, 2**page.bitspersample):
+        return "it has indices of colours, but not the colours"
     if photometric in (_MIN_IS_WHITE, _MIN_IS_BLACK, _PALETTE) and samples == 1:
         return ""
     if photometric == _RGB and samples in (3, 4):
@@ -206,6 +213,8 @@ def _why_no_slide(series: Any, page: Any) -> str:
 
 def _is_level_of(page: Any, finer: Any, first: Any) -> bool:
     """Return whether a page can be `first` in fewer pixels than `finer`."""
+    if page.imagewidth < 1 or page.imagelength < 1:
+        return False
     if page.imagewidth >= finer.imagewidth or page.imagelength >= finer.imagelength:
         return False
     if (page.photometric, page.dtype, page.samplesperpixel) != (first.photometric, first.dtype, first.samplesperpixel):

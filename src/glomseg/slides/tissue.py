@@ -19,8 +19,9 @@ _FLOOR, _CEILING = 0.045, 0.09
 """Optical densities between which the threshold is chosen. Empty glass with uneven light reaches 0.03; the palest
 tissue is seen from about 0.06 on, and above the ceiling the pale parts of strongly stained tissue would be lost."""
 
-_CLOSING_UM, _HOLE_UM2, _SPECK_UM2 = 24.0, 200_000.0, 5_000.0
-"""Gaps that are closed, holes that are filled (a large vessel), pieces that are dropped (80 um across)."""
+_CLOSING_UM, _HOLE_UM2, _LINE_UM, _SPECK_UM2 = 24.0, 200_000.0, 32.0, 5_000.0
+"""Gaps that are closed, holes that are filled (a large vessel), and what is dropped: hairs, scratches and edges of the
+cover slip, which are lines, and specks (80 um across)."""
 
 _BLACK = 50  # no stain leaves all three channels darker than this over 8 um: ink, or the edge of the glass
 _INK_DENSITY, _INK_EXCESS = 0.3, 0.12
@@ -101,11 +102,13 @@ def tissue_mask(pixels: NDArray[np.uint8], *, mpp: float) -> NDArray[np.bool_]:
     strongest = np.maximum(np.maximum(red, green), blue)
     mask = strongest > np.clip(_otsu(strongest), _FLOOR, _CEILING)
     mask &= ~_ink(smooth.max(axis=2) < _BLACK, red, green, mask, stroke_px=max(1, round(_STROKE_UM / mpp / 2)))
-    mask = ndimage.binary_opening(mask, iterations=1)  # scratches and edges of the cover slip are lines
-    closing_px = max(1, round(_CLOSING_UM / mpp / 2))
-    padded = np.pad(mask, closing_px, mode="edge")
-    mask = ndimage.binary_closing(padded, iterations=closing_px)[closing_px:-closing_px, closing_px:-closing_px]
+    closing, opening = (max(1, round(width_um / mpp / 2)) for width_um in (_CLOSING_UM, _LINE_UM))
+    border = closing + opening
+    mask = np.pad(mask, border, mode="edge")  # tissue goes on beyond the picture
+    mask = ndimage.binary_closing(mask, iterations=closing)
     mask = ~_without_small(~mask, area_px=_HOLE_UM2 / mpp**2, keep_at_border=True)
+    mask = ndimage.binary_opening(mask, iterations=opening)
+    mask = mask[border:-border, border:-border]
     return _without_small(mask, area_px=_SPECK_UM2 / mpp**2, keep_at_border=False)
 
 

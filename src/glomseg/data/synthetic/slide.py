@@ -96,7 +96,7 @@ def _draw_field(seed: int, mpp: float) -> tuple[NDArray[np.uint8], NDArray[np.ui
 
 def _seed_of_full_field(seed: int) -> tuple[int, int]:
     """Return the seed of the field, out of some, with the least empty glass: many show the edge of the section."""
-    drafts = [draw_tile(seed=(seed, n), size_px=64, mpp=_FIELD_UM / 64, n_glomeruli=1)[0] for n in range(8)]
+    drafts = [draw_tile(seed=(seed, n), size_px=64, mpp=_FIELD_UM / 64, n_glomeruli=1)[0] for n in range(4)]
     return seed, int(np.argmin([draft.mean() for draft in drafts]))
 
 

@@ -17,7 +17,7 @@ import torch
 
 from glomseg.inference.predictor import load_predictor
 from glomseg.inference.slide import TILE_PX, window_probabilities
-from glomseg.inference.slide_grid import SlideGrid, cells_of_band, slide_grid, working_downsample
+from glomseg.inference.slide_grid import SlideGrid, slide_grid, tiles_of_band, working_downsample
 from glomseg.inference.slide_reading import read_ahead
 from glomseg.inference.stage_times import StageTimes
 from glomseg.models.build import build_model
@@ -60,9 +60,9 @@ def decoding(path: Path, grid: SlideGrid, *, mpp: float | None) -> Callable[[], 
 
     def read() -> None:
         slide = open_slide(path, mpp=mpp)
-        cells = chain.from_iterable(cells_of_band(grid, band, tile_px=TILE_PX) for band in range(len(grid.rows)))
+        tiles = chain.from_iterable(tiles_of_band(grid, band, tile_px=TILE_PX) for band in range(len(grid.rows)))
         for _ in read_ahead(
-            slide, cells, downsample=grid.downsample, tile_px=TILE_PX, n_threads=N_THREADS, times=StageTimes()
+            slide, tiles, downsample=grid.downsample, tile_px=TILE_PX, n_threads=N_THREADS, times=StageTimes()
         ):
             pass
         slide.close()

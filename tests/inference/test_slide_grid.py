@@ -8,9 +8,9 @@ import pytest
 from glomseg.errors import InvalidInputError
 from glomseg.inference.slide_grid import (
     blend_weights,
-    cells_of_band,
-    cells_up_to_band,
     slide_grid,
+    tiles_of_band,
+    tiles_up_to_band,
     working_downsample,
 )
 from glomseg.types import GLOMERULUS, Inference, ModelCard, Scaling
@@ -116,13 +116,13 @@ def test_every_pixel_of_a_chosen_window_is_read_once_and_in_time(tile_px, stride
     n_read = np.zeros((grid.height, grid.width), int)
     needed = np.zeros_like(n_read, dtype=bool)
     for band in range(first_band, len(grid.rows)):
-        cells = (cells_up_to_band if band == first_band else cells_of_band)(grid, band, tile_px=tile_px)
-        assert cells == sorted(cells, key=lambda cell: cell.left)
-        for cell in cells:
-            assert max(cell.bottom - cell.top, cell.right - cell.left) <= tile_px
-            assert cell.top < cell.bottom <= grid.rows[band][1]
-            assert cell.bottom > grid.rows[band][0]
-            n_read[cell.top : cell.bottom, cell.left : cell.right] += 1
+        tiles = (tiles_up_to_band if band == first_band else tiles_of_band)(grid, band, tile_px=tile_px)
+        assert tiles == sorted(tiles, key=lambda tile: tile.left)
+        for tile in tiles:
+            assert max(tile.bottom - tile.top, tile.right - tile.left) <= tile_px
+            assert tile.top < tile.bottom <= grid.rows[band][1]
+            assert tile.bottom > grid.rows[band][0]
+            n_read[tile.top : tile.bottom, tile.left : tile.right] += 1
         top, bottom = grid.rows[band]
         for left, right in grid.windows(band):
             needed[top:bottom, left:right] = True

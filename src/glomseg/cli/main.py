@@ -21,7 +21,7 @@ COMMANDS = (
     ("split", "Divide a data set into training, validation and test parts by slide."),
     ("train", "Train a model on a folder of tiles and masks."),
     ("evaluate", "Measure a model on a part of a data set."),
-    ("predict", "Find glomeruli in images."),
+    ("predict", "Find glomeruli in tiles and whole slides."),
     ("measure", "Measure every glomerulus of mask pictures, and write them for QuPath."),
     ("rasterize", "Turn annotations of QuPath or ImageScope into a mask."),
     ("benchmark", "Measure how fast a model is on this machine."),

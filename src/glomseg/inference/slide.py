@@ -13,7 +13,7 @@ from torch import Tensor
 from glomseg.errors import InvalidInputError
 from glomseg.inference.predictor import Predictor, class_probabilities, is_out_of_memory
 from glomseg.inference.slide_bands import BandBlender
-from glomseg.inference.slide_grid import Cell, SlideGrid, Span, cells_of_band, cells_up_to_band
+from glomseg.inference.slide_grid import ReadTile, SlideGrid, Span, tiles_of_band, tiles_up_to_band
 from glomseg.inference.slide_reading import read_ahead
 from glomseg.inference.slide_store import SlideStore
 from glomseg.inference.stage_times import StageTimes
@@ -77,7 +77,7 @@ def predict_slide(
     times = times or StageTimes()
     first = store.n_bands_done
     bands = range(first, len(grid.rows))
-    plan = {band: (cells_up_to_band if band == first else cells_of_band)(grid, band, tile_px=tile_px) for band in bands}
+    plan = {band: (tiles_up_to_band if band == first else tiles_of_band)(grid, band, tile_px=tile_px) for band in bands}
     card = predictor.card
     blender = BandBlender(
         grid, n_classes=len(card.classes), threshold=card.inference.threshold, device=predictor.device
@@ -85,11 +85,11 @@ def predict_slide(
     if store.carry is not None:
         blender.restore(store.carry)
     strip = _Strip(grid)
-    cells = chain.from_iterable(plan.values())
+    tiles = chain.from_iterable(plan.values())
     done, total = int(grid.chosen[:first].sum()), int(grid.chosen.sum())
     with (
         closing(
-            read_ahead(slide, cells, downsample=grid.downsample, tile_px=tile_px, n_threads=n_threads, times=times)
+            read_ahead(slide, tiles, downsample=grid.downsample, tile_px=tile_px, n_threads=n_threads, times=times)
         ) as pixels,
         _explained(predictor, grid, batch_size=batch_size),
         torch.inference_mode(),
@@ -143,22 +143,22 @@ class _Strip:
             self.pixels[: len(self.pixels) - shift] = self.pixels[shift:].copy()
         self.top = top
 
-    def put(self, cell: Cell, pixels: Pixels) -> None:
+    def put(self, tile: ReadTile, pixels: Pixels) -> None:
         """Take in what was read, but for rows above the band."""
         assert self.top is not None
-        above = max(0, self.top - cell.top)
-        place = slice(cell.top + above - self.top, cell.bottom - self.top)
-        self.pixels[place, cell.left : cell.right] = pixels[above:]
+        above = max(0, self.top - tile.top)
+        place = slice(tile.top + above - self.top, tile.bottom - self.top)
+        self.pixels[place, tile.left : tile.right] = pixels[above:]
 
 
 def _batches(
-    strip: _Strip, windows: Sequence[Span], cells: Sequence[Cell], pixels: Iterator[Pixels], *, batch_size: int
+    strip: _Strip, windows: Sequence[Span], tiles: Sequence[ReadTile], pixels: Iterator[Pixels], *, batch_size: int
 ) -> Iterator[list[tuple[int, Pixels]]]:
     """Yield (left, pixels) of the windows of a band, so many at once, as soon as what they need was read.
 
     A batch never holds windows of two bands: an interrupted prediction goes on with the same batches.
     """
-    remaining = deque(cells)
+    remaining = deque(tiles)
     batch: list[tuple[int, Pixels]] = []
     for left, right in windows:
         while remaining and remaining[0].left < right:

@@ -1,4 +1,4 @@
-"""Where a slide is read and predicted: its working pixels, the windows over its tissue, and the cells to read."""
+"""Where a slide is read and predicted: its working pixels, the windows over its tissue, and the tiles to read."""
 
 import math
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ class SlideGrid:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class ReadTile:
     """A rectangle of working pixels that is read at once."""
 
     top: int
@@ -188,7 +188,7 @@ def blend_weights(length_px: int) -> NDArray[np.float32]:
     return (_FLOOR + (1 - _FLOOR) * np.sin(np.pi * places) ** 2).astype(np.float32)
 
 
-def cells_of_band(grid: SlideGrid, band: int, *, tile_px: int) -> list[Cell]:
+def tiles_of_band(grid: SlideGrid, band: int, *, tile_px: int) -> list[ReadTile]:
     """Return what has to be read before a band can be predicted and was not read for those before it.
 
     Every pixel that a chosen window needs is read once. Rows shared with later bands are read for these too.
@@ -200,7 +200,7 @@ def cells_of_band(grid: SlideGrid, band: int, *, tile_px: int) -> list[Cell]:
     band
         Which row of windows.
     tile_px
-        Cells are cut at multiples of it: the largest side of one.
+        Tiles are cut at multiples of it: the largest side of one.
 
     Returns
     -------
@@ -209,7 +209,7 @@ def cells_of_band(grid: SlideGrid, band: int, *, tile_px: int) -> list[Cell]:
     top, bottom = grid.rows[band]
     first_row = max(top, grid.rows[band - 1][1]) if band else top
     taken = np.zeros(grid.width, np.bool_)
-    cells: list[Cell] = []
+    tiles: list[ReadTile] = []
     for later in range(band, len(grid.rows)):
         start = max(first_row, grid.rows[later][0])
         if start >= bottom:
@@ -217,30 +217,30 @@ def cells_of_band(grid: SlideGrid, band: int, *, tile_px: int) -> list[Cell]:
         needed = np.zeros(grid.width, np.bool_)
         for left, right in grid.windows(later):
             needed[left:right] = True
-        cells += [
-            Cell(top=first, bottom=last, left=left, right=right)
+        tiles += [
+            ReadTile(top=first, bottom=last, left=left, right=right)
             for run in _runs(needed & ~taken)
             for left, right in _cut(run, tile_px)
             for first, last in _cut((start, bottom), tile_px)
         ]
         taken |= needed
-    return sorted(cells, key=lambda cell: (cell.left, cell.top))
+    return sorted(tiles, key=lambda tile: (tile.left, tile.top))
 
 
-def cells_up_to_band(grid: SlideGrid, band: int, *, tile_px: int) -> list[Cell]:
-    """Return what is read where a prediction goes on with a band: its cells, and earlier ones that reach into it.
+def tiles_up_to_band(grid: SlideGrid, band: int, *, tile_px: int) -> list[ReadTile]:
+    """Return what is read where a prediction goes on with a band: its tiles, and earlier ones that reach into it.
 
-    They are the cells that were read the first time, not smaller ones, for a reader may round the edges of
+    They are the tiles that were read the first time, not smaller ones, for a reader may round the edges of
     a pixel's area differently when it reads another region.
     """
-    cells = [
-        cell
+    tiles = [
+        tile
         for earlier in range(band + 1)
         if grid.rows[earlier][1] > grid.rows[band][0]
-        for cell in cells_of_band(grid, earlier, tile_px=tile_px)
-        if cell.bottom > grid.rows[band][0]
+        for tile in tiles_of_band(grid, earlier, tile_px=tile_px)
+        if tile.bottom > grid.rows[band][0]
     ]
-    return sorted(cells, key=lambda cell: (cell.left, cell.top))
+    return sorted(tiles, key=lambda tile: (tile.left, tile.top))
 
 
 def _runs(flags: NDArray[np.bool_]) -> list[Span]:

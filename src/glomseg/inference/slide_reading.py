@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from glomseg.inference.slide_grid import Cell
+from glomseg.inference.slide_grid import ReadTile
 from glomseg.inference.stage_times import StageTimes
 from glomseg.slides.slide import Slide
 from glomseg.types import Region
@@ -19,23 +19,23 @@ Pixels = NDArray[np.uint8]
 
 
 def read_ahead(
-    slide: Slide, cells: Iterable[Cell], *, downsample: float, tile_px: int, n_threads: int, times: StageTimes
+    slide: Slide, tiles: Iterable[ReadTile], *, downsample: float, tile_px: int, n_threads: int, times: StageTimes
 ) -> Generator[Pixels, None, None]:
-    """Yield the (h, w, 3) uint8 RGB pixels of each cell in order, while threads read those that come next.
+    """Yield the (h, w, 3) uint8 RGB pixels of each tile in order, while threads read those that come next.
 
     Decoders let other threads run, so reading goes on while a network computes. Closing the iterator waits for
-    the cells being read and forgets the others.
+    the tiles being read and forgets the others.
 
     Parameters
     ----------
     slide
         Read by several threads at once.
-    cells
+    tiles
         In working pixels.
     downsample
         Pixels of full resolution per working pixel.
     tile_px
-        The largest side of a cell: it decides how many are held ready.
+        The largest side of a tile: it decides how many are held ready.
     n_threads
         At least 1.
     times
@@ -45,8 +45,8 @@ def read_ahead(
     waiting: deque[Future[tuple[Pixels, float]]] = deque()
     executor = ThreadPoolExecutor(n_threads, thread_name_prefix="slide-reader")
     try:
-        for cell in cells:
-            waiting.append(executor.submit(_read, slide, cell, downsample))
+        for tile in tiles:
+            waiting.append(executor.submit(_read, slide, tile, downsample))
             if len(waiting) > n_ahead:
                 yield _received(waiting.popleft(), times)
         while waiting:
@@ -62,13 +62,13 @@ def _received(future: Future[tuple[Pixels, float]], times: StageTimes) -> Pixels
     return pixels
 
 
-def _read(slide: Slide, cell: Cell, downsample: float) -> tuple[Pixels, float]:
+def _read(slide: Slide, tile: ReadTile, downsample: float) -> tuple[Pixels, float]:
     start = time.perf_counter()
     region = Region(
-        x=cell.left * downsample,
-        y=cell.top * downsample,
-        width=(cell.right - cell.left) * downsample,
-        height=(cell.bottom - cell.top) * downsample,
+        x=tile.left * downsample,
+        y=tile.top * downsample,
+        width=(tile.right - tile.left) * downsample,
+        height=(tile.bottom - tile.top) * downsample,
     )
     pixels = slide.read(region, downsample=downsample)
     return pixels, time.perf_counter() - start

@@ -24,7 +24,14 @@ from glomseg.slides.slide import Slide
 from glomseg.slides.tissue import find_tissue
 from glomseg.steps.naming import file_stems
 from glomseg.steps.slide_outputs import RECORD, refuse_foreign_folder, write_outputs
-from glomseg.steps.slides_record import describe_slide, describe_speed, describe_versions, table_columns, table_row
+from glomseg.steps.slides_record import (
+    describe_grid,
+    describe_slide,
+    describe_speed,
+    describe_versions,
+    table_columns,
+    table_row,
+)
 from glomseg.training.provenance import now
 
 TABLE = "slides.csv"
@@ -246,7 +253,7 @@ class _Batch:
             tissue_downsample=1.0 if tissue is None else tissue.downsample,
         )
         with open_store(_partial(folder), height=grid.height, width=grid.width, made_of=made_of) as store:
-            note = _resuming_note(store)
+            note, was_resumed = _resuming_note(store), store.n_bands_done > 0
             with self.progress(title, unit="window") as bar:
                 predict_slide(
                     self.predictor,
@@ -283,33 +290,23 @@ class _Batch:
                 )
         times.add("total", time.perf_counter() - start)
         summary = summarize_glomeruli(
-            glomeruli,
-            classes=card.classes,
-            mpp=slide.mpp,
-            tissue_area_px=None if tissue is None else tissue.area_px,
+            glomeruli, classes=card.classes, mpp=slide.mpp, tissue_area_px=None if tissue is None else tissue.area_px
         )
-        return {
+        record = {
             "made_of": made_of,
             "slide": describe_slide(slide, given_mpp=settings.mpp),
             "model": self.model,
-            "working": {
-                "mpp": None if slide.mpp is None else slide.mpp * downsample,
-                "downsample": downsample,
-                "height_px": grid.height,
-                "width_px": grid.width,
-                "window_px": grid.window_px,
-                "n_windows": int(grid.chosen.sum()),
-                "n_windows_without_tissue": int((~grid.chosen).sum()),
-            },
+            "working": describe_grid(grid, mpp=slide.mpp),
             "settings": asdict(settings) | {"batch_size": self.batch_size},
             "summary": [asdict(item) for item in summary],
             "seconds": {stage: round(seconds, 4) for stage, seconds in times.seconds.items()},
             "speed": describe_speed(slide, tissue_mm2=summary[-1].tissue_area_mm2, seconds=times.seconds["total"]),
-            "resumed": note != "" and not store.fresh_reason,
+            "resumed": was_resumed,
             "versions": describe_versions(),
             "started_at": started_at,
             "finished_at": now(),
-        }, note
+        }
+        return record, note
 
     def _made_of(self, path: Path) -> dict[str, Any]:
         """Return everything that the results on a slide depend on: a record with the same needs no second prediction.

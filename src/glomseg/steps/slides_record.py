@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from glomseg._version import __version__
+from glomseg.inference.slide_grid import SlideGrid
 from glomseg.measure.summary import QUANTILES
 from glomseg.slides.slide import Slide
 from glomseg.types import Classes
@@ -30,6 +31,19 @@ def describe_slide(slide: Slide, *, given_mpp: float | None) -> dict[str, Any]:
         "mpp": slide.mpp,
         "mpp_is_from": None if slide.mpp is None else "the file" if given_mpp is None else "the user",
         "notes": slide.notes,
+    }
+
+
+def describe_grid(grid: SlideGrid, *, mpp: float | None) -> dict[str, Any]:
+    """Return what the record says of the size that a slide was worked on at; `mpp` is that of full resolution."""
+    return {
+        "mpp": None if mpp is None else mpp * grid.downsample,
+        "downsample": grid.downsample,
+        "height_px": grid.height,
+        "width_px": grid.width,
+        "window_px": grid.window_px,
+        "n_windows": int(grid.chosen.sum()),
+        "n_windows_without_tissue": int((~grid.chosen).sum()),
     }
 
 

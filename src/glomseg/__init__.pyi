@@ -59,6 +59,11 @@ from .slides.slide import Slide as Slide
 from .slides.tiling import Cell as Cell, cells_with_tissue as cells_with_tissue, grid_cells as grid_cells
 from .slides.tissue import Tissue as Tissue, find_tissue as find_tissue
 from .steps.benchmark import BenchmarkResult as BenchmarkResult, benchmark_model as benchmark_model
+from .steps.describe_slides import (
+    SlideDescription as SlideDescription,
+    SlidesResult as SlidesResult,
+    describe_slides as describe_slides,
+)
 from .steps.doctor import Check as Check, check_machine as check_machine
 from .steps.evaluate import EvaluationResult as EvaluationResult, evaluate_model as evaluate_model
 from .steps.export_model import ExportResult as ExportResult, export_model as export_model
@@ -74,7 +79,7 @@ from .steps.predict import PredictionResult as PredictionResult, predict_images 
 from .steps.predict_slides import (
     PredictedSlide as PredictedSlide,
     SlideSettings as SlideSettings,
-    SlidesResult as SlidesResult,
+    PredictedSlides as PredictedSlides,
     predict_slides as predict_slides,
 )
 from .steps.rasterize import RasterizeResult as RasterizeResult, rasterize_annotations as rasterize_annotations

@@ -7,8 +7,6 @@ import tifffile
 from PIL import Image
 
 from glomseg.errors import InvalidInputError, MissingInputError, UnsafeFileError
-from glomseg.images import write_png
-from glomseg.slides import openslide_levels
 from glomseg.slides.opening import open_slide
 from glomseg.types import Region
 
@@ -158,25 +156,6 @@ def test_the_density_of_a_png_is_an_mpp(tmp_path, picture):
         assert slide.mpp == pytest.approx(0.5, rel=1e-3)
 
 
-def test_an_objective_power_is_no_mpp(monkeypatch, slide_path):
-    facts = openslide_levels._facts
-    properties = {"openslide.vendor": "aperio", "openslide.objective-power": "20"}
-
-    class Stub:
-        def __init__(self):
-            self.properties = properties
-
-        def read_region(self, *_):
-            return Image.new("RGBA", (0, 0))
-
-    stated = facts(Stub())
-    from glomseg.slides.resolution import decide_mpp
-
-    mpp, notes = decide_mpp(stated, given=None)
-    assert mpp is None
-    assert "its objective is 20x does not tell" in notes[0]
-
-
 # What is refused
 
 
@@ -303,13 +282,6 @@ def test_tiles_that_the_file_leaves_out_are_glass(tmp_path):
         pixels = slide.read(Region(x=0, y=0, width=128, height=128))
         assert (pixels[:, 64:] == slide.background).all()
     assert (pixels[:, :64] == 200).all()
-
-
-def test_a_closed_mask_file_is_still_small(tmp_path):
-    write_png(tmp_path / "mask.png", np.zeros((10, 10), np.uint8))
-    slide = open_slide(tmp_path / "mask.png")
-    slide.close()
-    assert slide.size_px == (10, 10)
 
 
 # Real files

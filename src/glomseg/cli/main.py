@@ -18,6 +18,7 @@ COMMANDS = (
     ("doctor", "Check this machine: what works, what will be slow, what is missing."),
     ("synth", "Draw a synthetic kidney data set to try things on."),
     ("inspect", "Count, check and show a data set."),
+    ("slide", "Say what is in whole slides, and find their tissue."),
     ("split", "Divide a data set into training, validation and test parts by slide."),
     ("train", "Train a model on a folder of tiles and masks."),
     ("evaluate", "Measure a model on a part of a data set."),

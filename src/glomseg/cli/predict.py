@@ -12,7 +12,7 @@ from glomseg.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from glomseg.steps.predict import PredictionResult
-    from glomseg.steps.predict_slides import SlideSettings, SlidesResult
+    from glomseg.steps.predict_slides import SlideSettings, PredictedSlides
 
 _SHOWN = 20
 
@@ -159,7 +159,7 @@ def _show_tiles(result: "PredictionResult", *, unit: str) -> None:
     _warn(result.notes, result.failed)
 
 
-def _show_slides(result: "SlidesResult") -> None:
+def _show_slides(result: "PredictedSlides") -> None:
     rows = []
     for item in result.slides[:_SHOWN]:
         total = item.record["summary"][-1]

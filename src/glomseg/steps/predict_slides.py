@@ -109,7 +109,7 @@ class PredictedSlide:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SlidesResult:
+class PredictedSlides:
     """A batch of predicted slides.
 
     Attributes
@@ -140,7 +140,7 @@ def predict_slides(
     device: str = "auto",
     precision: str = "auto",
     progress: ProgressBars = no_progress,
-) -> SlidesResult:
+) -> PredictedSlides:
     """Predict whole slides and write, for each, a folder of its own below `out`, and ``slides.csv`` of all.
 
     The folder holds ``mask.tif``, ``probability.tif`` where asked for, ``objects.geojson``, ``objects.csv``,
@@ -194,7 +194,7 @@ def predict_slides(
         classes = predictor.card.classes
         rows = [table_row(item.slide, item.folder, item.record) for item in predicted]
         write_csv(Path(out) / TABLE, rows, columns=table_columns(classes))
-    return SlidesResult(slides=tuple(predicted), failed=failed, notes=tuple(notes), out=Path(out))
+    return PredictedSlides(slides=tuple(predicted), failed=failed, notes=tuple(notes), out=Path(out))
 
 
 class _Batch:

@@ -5,7 +5,7 @@ import pytest
 
 from glomseg.export.slide_overlay import scale_bar_um, slide_overlay
 from glomseg.measure import measure_glomeruli
-from glomseg.types import GLOMERULUS
+from glomseg.types import GLOMERULUS, Region
 
 GREEN = GLOMERULUS.colors[1]
 
@@ -22,7 +22,8 @@ def drawn(mask, *, downsample, picture_downsample, mpp=0.5, caption="a slide: 2 
     found = measure_glomeruli(mask, classes=GLOMERULUS, mpp=mpp, downsample=downsample)
     height, width = (round(side * downsample / picture_downsample) for side in mask.shape)
     picture = np.full((height, width, 3), 240, np.uint8)
-    return slide_overlay(picture, found, downsample=picture_downsample, classes=GLOMERULUS, caption=caption, mpp=mpp)
+    region = Region(x=0, y=0, width=width * picture_downsample, height=height * picture_downsample)
+    return slide_overlay(picture, found, region=region, classes=GLOMERULUS, caption=caption, mpp=mpp)
 
 
 def test_objects_are_tinted_where_they_are_and_numbered_beside_them():
@@ -39,6 +40,19 @@ def test_objects_are_tinted_where_they_are_and_numbered_beside_them():
     dark = (picture[:400] < 60).all(axis=2)
     assert dark[100:170, 185:200].any()  # the 1, right of the first disc's box
     assert not dark[100:170, 10:70].any()
+
+
+def test_a_part_of_a_slide_shows_its_objects_in_their_places():
+    mask = discs(200, 300, (100, 150), radius=30)
+    found = measure_glomeruli(mask, classes=GLOMERULUS, mpp=0.5, downsample=4.0)
+    region = Region(x=400, y=200, width=400, height=400)
+    plain = np.full((200, 200, 3), 240, np.uint8)
+    picture = slide_overlay(plain, found, region=region, classes=GLOMERULUS, caption="", opacity=1)[:200]
+    tinted = (picture == GREEN).all(axis=2)
+    assert tinted[100, 100]
+    down, across = np.flatnonzero(tinted[:, 100]), np.flatnonzero(tinted[100])  # the legend lies in a corner
+    assert abs(down[0] - (100 * 4 - 30 * 4 - 200) / 2) <= 4
+    assert abs(across[0] - (150 * 4 - 30 * 4 - 400) / 2) <= 4
 
 
 def test_holes_are_not_tinted():

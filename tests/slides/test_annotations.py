@@ -8,7 +8,7 @@ import shapely
 
 from glomseg.errors import InvalidInputError, MissingInputError, UnsafeFileError
 from glomseg.images import write_png
-from glomseg.slides import annotation_files, annotation_record
+from glomseg.slides import annotation_files
 from glomseg.slides.annotations import read_annotations
 from glomseg.types import Classes
 
@@ -224,14 +224,32 @@ def test_features_nested_deeply_are_read_or_refused_but_never_crash(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_million_points(tmp_path, monkeypatch):
+def test_a_million_points(tmp_path):
     angle = np.linspace(0, 2 * np.pi, 1_000_000, endpoint=False)
     ring = np.round(50_000 + 40_000 * np.stack([np.cos(angle), np.sin(angle)], axis=1), 2)
     (item,) = read(tmp_path, {"type": "Polygon", "coordinates": [ring.tolist()]})
     assert item.outline.area == pytest.approx(np.pi * 40_000**2, rel=1e-3)
-    monkeypatch.setattr(annotation_record, "_MAX_REPAIRED_POINTS", 4)
-    with pytest.raises(InvalidInputError, match="crosses itself and has 5 points"):
-        read(tmp_path, feature({"type": "Polygon", "coordinates": [[[0, 0], [9, 9], [9, 0], [0, 9], [0, 0]]]}))
+
+
+def test_a_scribble_that_would_take_for_ever_to_repair_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    scribble = (rng.random((3000, 2)) * 10_000).tolist()
+    with pytest.raises(InvalidInputError, match="object 1 crosses itself more than 500,000 times"):
+        read(tmp_path, feature({"type": "Polygon", "coordinates": [scribble]}))
+    (item,) = read(tmp_path, feature({"type": "Polygon", "coordinates": [scribble[:60]]}))
+    assert item.repaired
+    assert item.outline.is_valid
+
+
+@pytest.mark.slow
+def test_a_long_ragged_outline_is_repaired(tmp_path):
+    rng = np.random.default_rng(0)
+    angle = np.linspace(0, 2 * np.pi, 50_000, endpoint=False)
+    radius = 10_000 + rng.normal(0, 0.5, 50_000)
+    ring = np.stack([np.cos(angle + rng.normal(0, 4e-5, 50_000)) * radius, np.sin(angle) * radius], axis=1)
+    (item,) = read(tmp_path, feature({"type": "Polygon", "coordinates": [ring.tolist()]}))
+    assert item.repaired
+    assert item.outline.area == pytest.approx(np.pi * 1e8, rel=1e-3)
 
 
 def test_bombs_and_broken_archives(tmp_path, monkeypatch):

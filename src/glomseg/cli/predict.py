@@ -12,7 +12,7 @@ from glomseg.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from glomseg.steps.predict import PredictionResult
-    from glomseg.steps.predict_slides import SlideSettings, PredictedSlides
+    from glomseg.steps.predict_slides import PredictedSlides, SlideSettings
 
 _SHOWN = 20
 

@@ -12,16 +12,17 @@ from glomseg.export.legend import INK, PAPER, text_size_px
 from glomseg.export.lettering import draw_text, shortened, text_width_px
 from glomseg.export.pictures import check_picture, overlay
 from glomseg.measure.glomerulus import Glomerulus
-from glomseg.types import Classes
+from glomseg.types import Classes, Region
 
 _STEPS = (1, 2, 5)
+_SMALLEST_NUMBER_PX = 11
 
 
 def slide_overlay(
     picture: NDArray[np.uint8],
     glomeruli: Sequence[Glomerulus],
     *,
-    downsample: float,
+    region: Region,
     classes: Classes,
     caption: str,
     mpp: float | None = None,
@@ -29,16 +30,17 @@ def slide_overlay(
 ) -> NDArray[np.uint8]:
     """Return a small picture of a slide with every object outlined, tinted and numbered, (H + strip, W, 3) uint8.
 
-    A strip below holds the caption and, where the scale is known, a scale bar.
+    Lines and numbers are as large as the objects allow. A strip below holds the caption and, where the scale is known,
+    a scale bar.
 
     Parameters
     ----------
     picture
-        (H, W, 3) uint8 RGB of the whole slide.
+        (H, W, 3) uint8 RGB.
     glomeruli
         What is drawn; the numbers are their labels.
-    downsample
-        Pixels of full resolution per pixel of the picture.
+    region
+        What the picture shows, in pixels of full resolution.
     classes
         Names and colours, for the legend.
     caption
@@ -50,28 +52,40 @@ def slide_overlay(
     """
     check_picture(picture)
     height, width = picture.shape[:2]
+    downsample = region.width / width
     mask = np.zeros((height, width), np.uint8)
-    for item in glomeruli:
-        rings = [np.asarray(ring.coords) for part in item.outline.geoms for ring in (part.exterior, *part.interiors)]
-        # Even-odd filling leaves holes out; half a pixel turns pixel edges into OpenCV's pixel centres.
-        points = [np.round(ring / downsample - 0.5).astype(np.int32) for ring in rings]
-        cv2.fillPoly(mask, points, item.class_index)
-    drawn = overlay(picture, mask, classes=classes, opacity=opacity)
+    outlines = [_outline(item, region, downsample=downsample) for item in glomeruli]
+    for item, rings in zip(glomeruli, outlines, strict=True):
+        cv2.fillPoly(mask, rings, item.class_index)  # its even-odd rule leaves holes out
+    drawn = overlay(picture, mask, classes=classes, opacity=opacity, outline=False)
+    text_px = text_size_px(height, width)
+    usual_px = float(np.median([item.equivalent_diameter_px for item in glomeruli] or [0])) / downsample
+    for item, rings in zip(glomeruli, outlines, strict=True):
+        thickness = max(1, round(min(usual_px / 30, text_px / 12)))
+        cv2.polylines(drawn, rings, True, classes.colors[item.class_index], thickness, cv2.LINE_AA)
     canvas = Image.fromarray(drawn)
-    size_px = text_size_px(height, width)
     draw = ImageDraw.Draw(canvas)
+    number_px = round(min(max(_SMALLEST_NUMBER_PX, usual_px / 2), text_px * 0.75))
     for item in glomeruli:
-        _draw_number(draw, item, downsample=downsample, size_px=size_px)
+        place = (item.box.x + item.box.width - region.x) / downsample, (item.box.y - region.y) / downsample
+        _draw_number(draw, str(item.label), place, size_px=number_px)
     micrometres = None if mpp is None else mpp * downsample
-    return np.concatenate([np.array(canvas), _strip(width, caption, size_px=size_px, mpp=micrometres)])
+    return np.concatenate([np.array(canvas), _strip(width, caption, size_px=text_px, mpp=micrometres)])
 
 
-def _draw_number(draw: ImageDraw.ImageDraw, item: Glomerulus, *, downsample: float, size_px: int) -> None:
-    """Write an object's label beside its box: above its upper right corner, where it hides no object."""
+def _outline(item: Glomerulus, region: Region, *, downsample: float) -> list[NDArray[np.int32]]:
+    """Return an object's rings in pixels of the picture."""
+    corner = np.array([region.x, region.y])
+    rings = [np.asarray(ring.coords) for part in item.outline.geoms for ring in (part.exterior, *part.interiors)]
+    # Half a pixel turns pixel edges into OpenCV's pixel centres.
+    return [np.round((ring - corner) / downsample - 0.5).astype(np.int32) for ring in rings]
+
+
+def _draw_number(draw: ImageDraw.ImageDraw, text: str, place: tuple[float, float], *, size_px: int) -> None:
+    """Write a label at the upper right corner of an object's box, where it hides little of it."""
     width, height = draw.im.size
-    text = str(item.label)
-    x = min((item.box.x + item.box.width) / downsample, width - text_width_px(text, size_px=size_px) - 2)
-    y = min(max(item.box.y / downsample, size_px / 2 + 1), height - size_px / 2 - 1)
+    x = min(place[0], width - text_width_px(text, size_px=size_px) - 2)
+    y = min(max(place[1], size_px / 2 + 1), height - size_px / 2 - 1)
     for shift_x, shift_y in ((-1, 0), (1, 0), (0, -1), (0, 1)):  # a rim of paper, for dark tissue
         draw_text(draw, (x + shift_x, y + shift_y), text, size_px=size_px, color=PAPER)
     draw_text(draw, (x, y), text, size_px=size_px, color=INK)

@@ -286,6 +286,7 @@ class _Batch:
                     foreground=foreground if settings.probabilities else None,
                     downsample=downsample,
                     glomeruli=glomeruli,
+                    tissue=tissue,
                     classes=card.classes,
                 )
         times.add("total", time.perf_counter() - start)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from glomseg.data.findings import counted
 from glomseg.errors import OutputError
 from glomseg.export.pyramid import write_pyramid
 from glomseg.export.qupath import write_geojson
@@ -14,6 +15,7 @@ from glomseg.files import write_csv
 from glomseg.images import write_png
 from glomseg.measure import OBJECT_COLUMNS, Glomerulus, glomerulus_rows
 from glomseg.slides.slide import Slide
+from glomseg.slides.tissue import Tissue
 from glomseg.types import Classes, Region
 
 RECORD = "slide.json"
@@ -26,6 +28,7 @@ _MASK, _PROBABILITY, _GEOJSON, _TABLE, _OVERLAY = (
     "objects.csv",
     "overlay.png",
 )
+_MARGIN = 0.02
 _OVERLAY_PX = 2400
 """The longer side of the picture at most: it fills a screen, and its numbers can be read."""
 
@@ -50,6 +53,7 @@ def write_outputs(
     foreground: NDArray[np.uint8] | None,
     downsample: float,
     glomeruli: Sequence[Glomerulus],
+    tissue: Tissue | None,
     classes: Classes,
 ) -> None:
     """Write everything but the record of one slide.
@@ -69,6 +73,8 @@ def write_outputs(
         Pixels of full resolution per pixel of the two.
     glomeruli
         The objects.
+    tissue
+        What the picture shows of the slide; None shows it whole.
     classes
         Names and colours.
     """
@@ -81,19 +87,35 @@ def write_outputs(
     write_geojson(folder / _GEOJSON, glomeruli, classes=classes)
     rows = glomerulus_rows(glomeruli, image=slide.path, classes=classes)
     write_csv(folder / _TABLE, rows, columns=OBJECT_COLUMNS)
-    write_png(folder / _OVERLAY, _picture(slide, glomeruli, classes=classes))
+    write_png(folder / _OVERLAY, _picture(slide, glomeruli, tissue=tissue, classes=classes))
 
 
-def _picture(slide: Slide, glomeruli: Sequence[Glomerulus], *, classes: Classes) -> NDArray[np.uint8]:
-    width, height = slide.size_px
-    downsample = max(1.0, max(width, height) / _OVERLAY_PX)
-    picture = slide.read(Region(x=0, y=0, width=width, height=height), downsample=downsample)
-    n_objects = f"{len(glomeruli):,} object" + ("s" if len(glomeruli) != 1 else "")
+def _picture(
+    slide: Slide, glomeruli: Sequence[Glomerulus], *, tissue: Tissue | None, classes: Classes
+) -> NDArray[np.uint8]:
+    region = _shown(slide, glomeruli, tissue=tissue)
+    downsample = max(1.0, max(region.width, region.height) / _OVERLAY_PX)
     return slide_overlay(
-        picture,
+        slide.read(region, downsample=downsample),
         glomeruli,
-        downsample=downsample,
+        region=region,
         classes=classes,
-        caption=f"{slide.path.name}: {n_objects}",
+        caption=f"{slide.path.name}: {counted(len(glomeruli), 'object')}",
         mpp=slide.mpp,
     )
+
+
+def _shown(slide: Slide, glomeruli: Sequence[Glomerulus], *, tissue: Tissue | None) -> Region:
+    """Return the part of a slide that holds all tissue and objects, with a margin: most of a slide is empty glass."""
+    width, height = slide.size_px
+    if tissue is None or not tissue.mask.any():
+        return Region(x=0, y=0, width=width, height=height)
+    rows, columns = (np.flatnonzero(tissue.mask.any(axis=axis)) for axis in (1, 0))
+    boxes = [item.box for item in glomeruli]
+    left = min([columns[0] * tissue.downsample, *(box.x for box in boxes)])
+    top = min([rows[0] * tissue.downsample, *(box.y for box in boxes)])
+    right = max([(columns[-1] + 1) * tissue.downsample, *(box.x + box.width for box in boxes)])
+    bottom = max([(rows[-1] + 1) * tissue.downsample, *(box.y + box.height for box in boxes)])
+    margin = _MARGIN * max(right - left, bottom - top)
+    x, y = max(0.0, left - margin), max(0.0, top - margin)
+    return Region(x=x, y=y, width=min(width, right + margin) - x, height=min(height, bottom + margin) - y)

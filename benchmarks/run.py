@@ -3,6 +3,7 @@
 import loading
 import metrics
 import pspnet
+import slides
 from timing import parse_quick, print_machine, print_torch
 
 if __name__ == "__main__":
@@ -12,3 +13,4 @@ if __name__ == "__main__":
     metrics.main(quick=quick)
     loading.main(quick=quick)
     pspnet.main(quick=quick)
+    slides.main(quick=quick, n_rounds=1 if quick else 3)

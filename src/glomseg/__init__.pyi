@@ -92,6 +92,12 @@ from .steps.import_model import ImportResult as ImportResult, import_model as im
 from .steps.inspect import Inspection as Inspection, inspect_dataset as inspect_dataset
 from .steps.measure import MeasureResult as MeasureResult, measure_masks as measure_masks
 from .steps.predict import PredictionResult as PredictionResult, predict_images as predict_images
+from .steps.predict_slides import (
+    PredictedSlide as PredictedSlide,
+    SlideSettings as SlideSettings,
+    PredictedSlides as PredictedSlides,
+    predict_slides as predict_slides,
+)
 from .steps.rasterize import RasterizeResult as RasterizeResult, rasterize_annotations as rasterize_annotations
 from .steps.report import ReportResult as ReportResult, write_report as write_report
 from .steps.train import (

@@ -1,11 +1,15 @@
 """glomseg predict, every flag once."""
 
 import csv
+import json
 
 import numpy as np
+import pytest
 
+from glomseg.export.pyramid import write_pyramid
 from glomseg.images import write_png
 
+NOISE = np.random.default_rng(0).integers(60, 200, (180, 300, 3), dtype=np.uint8)
 CPU = ("--device", "cpu", "--precision", "32-true")
 
 
@@ -88,3 +92,82 @@ def test_test_time_augmentation_is_said(tiny_dataset, tiny_model, tmp_path, glom
         code, _, complained = glomseg("predict", tiny_model, image, "-o", tmp_path / "out", *words, *CPU)
         assert code == 0
         assert f"test-time augmentation: masks are of the mean probabilities of {views}" in complained
+
+
+@pytest.fixture
+def slide(tmp_path):
+    picture = np.full((300, 420, 3), 240, np.uint8)
+    picture[60:240, 60:360] = NOISE
+    write_pyramid(tmp_path / "in" / "slide.tif", picture, mpp=0.5)
+    return tmp_path / "in" / "slide.tif"
+
+
+def test_a_slide_gets_a_folder_and_a_row(slide, tiny_model, tmp_path, glomseg):
+    out = tmp_path / "out"
+    code, said, complained = glomseg("predict", tiny_model, slide.parent, "--out", out, *CPU)
+    assert code == 0, complained
+    assert files_below(out) == [
+        *(f"slide/{name}" for name in ("mask.tif", "objects.csv", "objects.geojson", "overlay.png", "slide.json")),
+        "slides.csv",
+    ]
+    assert "objects/mm2" in said
+    assert "on 1 slide. Written to" in said
+    code, said, _ = glomseg("predict", tiny_model, slide, "--out", out, *CPU)
+    assert code == 0
+    assert "done before" in said
+
+
+def test_tiles_and_slides_and_a_bad_one_go_together(slide, tiny_model, tmp_path, glomseg):
+    write_png(slide.parent / "tile.png", np.zeros((32, 32, 3), np.uint8))
+    (slide.parent / "bad.svs").write_bytes(b"no slide")
+    out = tmp_path / "out"
+    code, said, complained = glomseg("predict", tiny_model, slide.parent, "--mpp", 0.5, "-o", out, *CPU)
+    assert code == 1
+    assert "on 1 image." in said
+    assert "on 1 slide." in said
+    assert "note: left out '" in complained
+    assert "bad.svs" in complained
+    assert {"components.csv", "masks/tile.png", "slides.csv", "slide/slide.json"} <= set(files_below(out))
+
+
+def test_every_flag_of_slides(slide, tiny_model, tmp_path, glomseg):
+    words = ["--as", "slide", "--mpp", 0.25, "--working-mpp", 1.0, "--no-tissue", "--min-diameter", 1, "--no-separate"]
+    words += ["--probabilities", "--batch-size", 2, "--tile-size", 64, "--workers", 1]
+    code, _, complained = glomseg("predict", tiny_model, slide, "-o", tmp_path / "out", *words, *CPU)
+    assert code == 0, complained
+    record = json.loads((tmp_path / "out" / "slide" / "slide.json").read_text())
+    assert record["slide"]["mpp"] == 0.25
+    assert record["slide"]["mpp_is_from"] == "the user"
+    assert "0.25 um per pixel was given" in complained  # the file says 0.5
+    assert record["working"]["mpp"] == 1.0
+    assert (record["working"]["height_px"], record["working"]["width_px"]) == (75, 105)
+    assert record["working"]["n_windows_without_tissue"] == 0
+    assert record["settings"] == {
+        "mpp": 0.25,
+        "working_mpp": 1.0,
+        "tissue_only": False,
+        "objects": {"min_diameter_um": 1.0, "min_diameter_px": 8.0, "max_hole_ratio": 1.0, "max_neck_ratio": 0.0},
+        "probabilities": True,
+        "batch_size": 2,
+        "tile_px": 64,
+        "n_threads": 1,
+    }
+    assert (tmp_path / "out" / "slide" / "probability.tif").exists()
+    code, _, _ = glomseg("predict", tiny_model, slide, "--as", "tile", "-o", tmp_path / "tiles", *CPU)
+    assert code == 0
+    assert "masks/slide.png" in files_below(tmp_path / "tiles")
+
+
+def test_errors_on_slides_are_1_and_one_line(slide, tiny_model, tmp_path, glomseg):
+    for words, reason in [
+        (("--as", "scan"), "--as 'scan' is no kind of input"),
+        (("--min-diameter", -1), "--min-diameter -1"),
+        (("--batch-size", 0), "--batch-size 0"),
+        (("--tile-size", 1), "--tile-size 1"),
+        (("--workers", 0), "--workers 0"),
+        (("--working-mpp", 0), "--working-mpp 0"),
+    ]:
+        code, said, complained = glomseg("predict", tiny_model, slide, "-o", tmp_path / "out", *words, *CPU)
+        assert (code, said) == (1, "")
+        assert reason in complained
+        assert complained.count("\n") == 1

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from glomseg.images import read_mask_values
-from glomseg.measure.separation import separate_touching
+from glomseg.measure.separation import _connected, separate_touching
 
 from .drawing import cropped, disc, ellipse
 
@@ -124,3 +124,12 @@ def test_real_glomeruli_are_not_cut(shared_data):
             n_pieces += 1
             assert parts_of(piece, min_diameter_px=100)[1] == 1, path.name
     assert n_pieces > 20
+
+
+@pytest.mark.parametrize("lower", [1, 2])
+def test_parts_without_a_pixel_are_not_counted(lower):
+    parts = np.full((4, 6), lower, np.int32)  # no background, and one of three parts lost all to its neighbours
+    parts[:, 3:] = 3
+    found, n_parts = _connected(parts, n_parts=3)
+    assert n_parts == 2
+    assert np.array_equal(found, np.where(parts == 3, 2, 1))

@@ -25,7 +25,7 @@ COMMANDS = (
     ("evaluate", "Measure a model on a part of a data set."),
     ("compare", "Compare evaluations of the same tiles, paired by slide."),
     ("report", "Write a page on an evaluation that opens in any browser."),
-    ("predict", "Find glomeruli in images."),
+    ("predict", "Find glomeruli in tiles and whole slides."),
     ("measure", "Measure every glomerulus of mask pictures, and write them for QuPath."),
     ("rasterize", "Turn annotations of QuPath or ImageScope into a mask."),
     ("benchmark", "Measure how fast a model is on this machine."),

@@ -76,7 +76,9 @@ def overlay(
         raise InvalidInputError(f"opacity is {opacity}; it goes from 0 (tissue only) to 1 (colour only)")
     colors = _lookup(classes)[mask]  # (H, W, 3)
     ignored = mask == IGNORE_INDEX
-    tinted = (mask != 0) & (~ignored | _hatching(mask.shape))
+    tinted = mask != 0
+    if ignored.any():
+        tinted &= ~ignored | _hatching(mask.shape)
     picture = image.copy()
     blended = cv2.addWeighted(image, 1 - opacity, colors, opacity, 0)
     np.copyto(picture, blended, where=tinted[..., None])

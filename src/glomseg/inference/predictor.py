@@ -152,7 +152,7 @@ class Predictor:
         try:
             return network(self.prepare([working]), image_size=(height, width))
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             raise InvalidInputError(
                 f"an image of {width}x{height} pixels, worked on at {size[1]}x{size[0]}, does not fit into the memory "
@@ -324,6 +324,6 @@ def _tta_note(tta: TestTimeAugmentation, *, own: Scaling) -> str:
     return note
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     # The processor's allocator raises a plain RuntimeError.
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)

@@ -169,7 +169,7 @@ def _connected(parts: NDArray[np.int32], *, n_parts: int) -> tuple[NDArray[np.in
         _, labels, stats, _ = cv2.connectedComponentsWithStats((parts == number).view(np.uint8), connectivity=8)
         if len(stats) > 1:
             kept[labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))] = number
-    if np.array_equal(kept, parts):
+    if np.array_equal(kept, parts) and len(np.unique(parts[parts > 0])) == n_parts:
         return parts, n_parts
     _, nearest = cv2.distanceTransformWithLabels(
         (kept == 0).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
@@ -177,5 +177,6 @@ def _connected(parts: NDArray[np.int32], *, n_parts: int) -> tuple[NDArray[np.in
     number_at = np.zeros(int(nearest.max()) + 1, np.int32)
     number_at[nearest[kept > 0]] = kept[kept > 0]
     filled = np.where(parts > 0, number_at[nearest], 0)
-    numbers, compact = np.unique(filled, return_inverse=True)
-    return compact.reshape(filled.shape).astype(np.int32), len(numbers) - int(numbers[0] == 0)
+    numbers = np.unique(filled[filled > 0])
+    compact = np.where(filled > 0, np.searchsorted(numbers, filled) + 1, 0)
+    return compact.astype(np.int32), len(numbers)

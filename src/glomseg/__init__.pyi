@@ -86,7 +86,7 @@ from .steps.describe_slides import (
 )
 from .steps.doctor import Check as Check, check_machine as check_machine
 from .steps.evaluate import EvaluationResult as EvaluationResult, evaluate_model as evaluate_model
-from .steps.explain_config import Explanation as Explanation, explain_config as explain_config
+from .steps.openmmlab.explaining import Explanation as Explanation, explain_config as explain_config
 from .steps.export_model import ExportResult as ExportResult, export_model as export_model
 from .steps.import_model import ImportResult as ImportResult, import_model as import_model
 from .steps.inspect import Inspection as Inspection, inspect_dataset as inspect_dataset
@@ -107,7 +107,7 @@ from .steps.train import (
     resume_training as resume_training,
     train_model as train_model,
 )
-from .steps.training_config import (
+from .steps.openmmlab.training import (
     TrainingConfig as TrainingConfig,
     read_training_config as read_training_config,
 )

@@ -49,7 +49,7 @@ def import_(
 
 
 def _explain(config: Path) -> None:
-    from glomseg.steps.explain_config import explain_config
+    from glomseg.steps.openmmlab.explaining import explain_config
 
     explanation = explain_config(config)
     show_table(config.name, ["in the config", "in glomseg"], explanation.rows, n_left=2)

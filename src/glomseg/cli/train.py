@@ -159,8 +159,8 @@ def _train(
 def _train_from_config(
     config: Path, data: Path | None, overrides: list[str], *, out: Path | None, hardware: "Hardware"
 ) -> "TrainResult":
+    from glomseg.steps.openmmlab.training import read_training_config
     from glomseg.steps.train import train_model
-    from glomseg.steps.training_config import read_training_config
 
     read = read_training_config(config, data=data, overrides=overrides)
     for note in read.notes:

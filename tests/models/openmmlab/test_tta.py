@@ -8,7 +8,7 @@ import torch
 from glomseg.inference.predictor import load_predictor
 from glomseg.models.build import build_model
 from glomseg.models.openmmlab.tta import describe_tta
-from glomseg.steps.explain_config import explain_config
+from glomseg.steps.openmmlab.explaining import explain_config
 from glomseg.types import Scaling, TestTimeAugmentation
 
 from ..goldens import fill, hashed_uniform

@@ -12,7 +12,7 @@ from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.files import read_text
 from glomseg.models.openmmlab.network import NetworkDescription
 from glomseg.models.openmmlab.preparation import Preparation, describe_classes
-from glomseg.steps.account import Account
+from glomseg.steps.openmmlab.account import Account
 from glomseg.types import Dataset, Sample, Split
 
 Values = Mapping[str, Any]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from glomseg.errors import InvalidInputError
-from glomseg.steps.account import Account
+from glomseg.steps.openmmlab.account import Account
 
 Values = Mapping[str, Any]
 

@@ -4,8 +4,8 @@ import pytest
 
 from glomseg.config import parse_settings
 from glomseg.errors import InvalidInputError
-from glomseg.steps.account import Account
-from glomseg.steps.training_pipeline import describe_pipeline
+from glomseg.steps.openmmlab.account import Account
+from glomseg.steps.openmmlab.pipeline import describe_pipeline
 
 CROP = {"type": "RandomCrop", "crop_size": (64, 128), "cat_max_ratio": 0.75}
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from glomseg.steps.explain_config import explain_config
+from glomseg.steps.openmmlab.explaining import explain_config
 
-from .test_training_config import old_values, values
+from .test_training import old_values, values
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from glomseg.models.known_weights import KNOWN_WEIGHTS
 from glomseg.models.openmmlab.network import NetworkDescription
 from glomseg.models.openmmlab.old_configs import is_old
 from glomseg.models.openmmlab.preparation import Preparation
-from glomseg.steps.account import Account
-from glomseg.steps.training_data import train_pipeline
-from glomseg.steps.training_losses import describe_losses
-from glomseg.steps.training_optimizer import describe_optimizer
-from glomseg.steps.training_pipeline import describe_pipeline
-from glomseg.steps.training_schedule import Length, describe_schedule
+from glomseg.steps.openmmlab.account import Account
+from glomseg.steps.openmmlab.data import train_pipeline
+from glomseg.steps.openmmlab.losses import describe_losses
+from glomseg.steps.openmmlab.optimizer import describe_optimizer
+from glomseg.steps.openmmlab.pipeline import describe_pipeline
+from glomseg.steps.openmmlab.schedule import Length, describe_schedule
 
 Values = Mapping[str, Any]
 

@@ -7,8 +7,8 @@ import pytest
 from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.models.model_files import load_model
 from glomseg.runs import open_run, read_metrics, read_settings
+from glomseg.steps.openmmlab.training import read_training_config
 from glomseg.steps.train import train_model
-from glomseg.steps.training_config import read_training_config
 from glomseg.types import IMAGENET_MEAN, IMAGENET_STD
 
 NORM = {"type": "BN", "requires_grad": True}

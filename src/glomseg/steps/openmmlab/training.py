@@ -10,10 +10,10 @@ from glomseg.models.openmmlab.config import read_config
 from glomseg.models.openmmlab.network import describe_network
 from glomseg.models.openmmlab.old_configs import modernised
 from glomseg.models.openmmlab.preparation import describe_preparation
-from glomseg.steps.account import Account, reading
-from glomseg.steps.training_data import describe_data, read_data
-from glomseg.steps.training_schedule import note_the_end
-from glomseg.steps.training_settings import check_weights, describe_training
+from glomseg.steps.openmmlab.account import Account, reading
+from glomseg.steps.openmmlab.data import describe_data, read_data
+from glomseg.steps.openmmlab.schedule import note_the_end
+from glomseg.steps.openmmlab.settings import check_weights, describe_training
 from glomseg.types import Dataset, Split
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from glomseg.config import Settings, parse_settings
 from glomseg.errors import InvalidInputError
 from glomseg.optimization import ScheduleSettings
-from glomseg.steps.account import Account
+from glomseg.steps.openmmlab.account import Account
 from glomseg.training.schedule import learning_rate
 
 Values = Mapping[str, Any]

@@ -6,10 +6,10 @@ from glomseg.config import LossSettings
 from glomseg.errors import InvalidInputError
 from glomseg.models.openmmlab.network import NetworkDescription
 from glomseg.optimization import OptimizerSettings, ScheduleSettings
-from glomseg.steps.account import Account
-from glomseg.steps.training_losses import describe_losses
-from glomseg.steps.training_optimizer import describe_optimizer
-from glomseg.steps.training_schedule import Length, describe_schedule
+from glomseg.steps.openmmlab.account import Account
+from glomseg.steps.openmmlab.losses import describe_losses
+from glomseg.steps.openmmlab.optimizer import describe_optimizer
+from glomseg.steps.openmmlab.schedule import Length, describe_schedule
 from glomseg.training.schedule import learning_rate
 
 ADAMW = {"type": "AdamW", "lr": 6e-5, "betas": (0.9, 0.99), "weight_decay": 0.01}

@@ -5,7 +5,7 @@ from typing import Any
 
 from glomseg.errors import InvalidInputError
 from glomseg.models.openmmlab.network import NetworkDescription
-from glomseg.steps.account import Account
+from glomseg.steps.openmmlab.account import Account
 
 Values = Mapping[str, Any]
 

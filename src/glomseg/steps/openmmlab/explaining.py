@@ -14,10 +14,10 @@ from glomseg.models.openmmlab.network import NetworkDescription, describe_networ
 from glomseg.models.openmmlab.old_configs import OLD_NAMES, modernised
 from glomseg.models.openmmlab.preparation import Preparation, describe_classes, describe_preparation
 from glomseg.models.openmmlab.tta import describe_tta
-from glomseg.steps.account import Account, reading
-from glomseg.steps.training_data import describe_data
-from glomseg.steps.training_schedule import note_the_end
-from glomseg.steps.training_settings import check_weights, describe_training
+from glomseg.steps.openmmlab.account import Account, reading
+from glomseg.steps.openmmlab.data import describe_data
+from glomseg.steps.openmmlab.schedule import note_the_end
+from glomseg.steps.openmmlab.settings import check_weights, describe_training
 
 _FOR_MODELS = frozenset(
     {"model", "data_preprocessor", "img_norm_cfg", "test_pipeline", "test_dataloader", "metainfo"}

@@ -1,0 +1,1 @@
+"""A config of MMSegmentation as a training of glomseg, and in words."""

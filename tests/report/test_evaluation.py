@@ -28,8 +28,7 @@ def test_the_sentences_say_what_was_found(record):
     iou = record["figures"]["iou"]["glomerulus"]
     assert f"{100 * iou:.1f} % (95 % interval " in sentence
     assert object_sentences(record) == [
-        "Of 4 objects of glomerulus, 1 were found and 3 missed; 2 more were invented "
-        "(F1 28.6 %, 95 % interval 10.0 to 60.0 %)."
+        "glomerulus: of 4 objects 1 found and 3 missed; 2 more invented (F1 28.6 %, 95 % interval 10.0 to 60.0 %)."
     ]
 
 

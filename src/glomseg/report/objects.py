@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from glomseg.data.findings import counted
 from glomseg.report.charts import Chart, scatter_chart
 from glomseg.report.page import percent
 from glomseg.report.tables import Number, Table, count_cell, interval_cell, number_cell, share_cell
@@ -87,8 +88,8 @@ def object_sentences(record: Mapping[str, Any]) -> list[str]:
             f", {level} interval {interval_cell(interval).text} %)" if interval else ")"
         )
         sentences.append(
-            f"Of {n['n_targets']:,} objects of {name}, {n['n_found']:,} were found and {n['n_missed']:,} missed; "
-            f"{n['n_invented']:,} more were invented{within}."
+            f"{name}: of {counted(n['n_targets'], 'object')} {n['n_found']:,} found and {n['n_missed']:,} missed; "
+            f"{n['n_invented']:,} more invented{within}."
         )
     return sentences
 

@@ -44,7 +44,8 @@ def test_a_gpu_beyond_the_last(monkeypatch):
 )
 def test_bf16_is_taken_where_the_processor_gains_by_it(monkeypatch, native, seconds, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native})
-    monkeypatch.setattr(devices, "_product_seconds", {torch.float32: 2.0, torch.bfloat16: seconds}.__getitem__)
+    times = {torch.float32: 2.0, torch.bfloat16: seconds}
+    monkeypatch.setattr(devices, "_product_seconds", lambda matrix: times[matrix.dtype])
     cpu_gains_by_bf16.cache_clear()
     try:
         assert cpu_has_native_bf16() is native
@@ -60,7 +61,19 @@ def test_a_precision_that_is_asked_for_is_taken():
 
 
 def test_the_trial_takes_time():
-    assert devices._product_seconds(torch.float32) > 0
+    assert devices._product_seconds(torch.ones(64, 64)) > 0
+
+
+def test_a_trial_that_was_disturbed_chooses_full_precision(monkeypatch):
+    """Another program that took the processor for some of the fp32 products makes no gain of bf16."""
+    monkeypatch.setattr(devices, "cpu_has_native_bf16", lambda: True)
+    turns = iter([9.0, 1.0] * 6 + [1.0, 1.0] * 3)
+    monkeypatch.setattr(devices, "_product_seconds", lambda matrix: next(turns))
+    cpu_gains_by_bf16.cache_clear()
+    try:
+        assert not cpu_gains_by_bf16()
+    finally:
+        cpu_gains_by_bf16.cache_clear()
 
 
 def test_every_precision_has_a_type():

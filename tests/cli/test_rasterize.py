@@ -46,7 +46,7 @@ def test_every_flag(tmp_path, drawn, glomseg):
         square(900, 0, 8, None),
     )
     words = ["--size", "80,40", "--downsample", 8, "--classes", "background,glomerulus,sclerotic"]
-    words += ["--map", "Normal=glomerulus", "--map", "Fold=Ignore*", "--map", "Artery=background"]
+    words += ["--annotation-classes", "Normal=glomerulus,Fold=Ignore*,Artery=background"]
     code, _, complained = glomseg("rasterize", path, *words, "--unclassified", "glomerulus", "-o", tmp_path / "m.png")
     assert code == 0
     assert read_mask_values(tmp_path / "m.png")[0].tolist() == [1, 1, 2, 2, 1, 1, 255, 0, 0, 0]
@@ -61,7 +61,7 @@ def test_every_flag(tmp_path, drawn, glomseg):
         (["--size", "8,8", "--like", "a.png"], "one of them"),
         (["--size", "8"], "--size '8' is not a width and a height"),
         (["--size", "a,b"], "--size 'a,b' is not a list of whole numbers such as 40000,30000"),
-        (["--size", "8,8", "--map", "Normal"], "--map 'Normal' is not of the form"),
+        (["--size", "8,8", "--annotation-classes", "Normal"], "--annotation-classes 'Normal' is not a list such as"),
         (["--size", "8,8"], "annotations have the class 'Normal'"),
         (["--like", "none.svs"], "'none.svs' does not exist"),
         (["--size", "900000,900000"], "give a larger downsample"),

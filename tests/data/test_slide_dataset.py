@@ -230,3 +230,9 @@ def test_a_damaged_slide_is_named(slides):
     (slides / "slides" / "case2.tif").write_bytes(b"II*\0" + b"\0" * 40)
     with pytest.raises(InvalidInputError, match=r"case2\.tif"):
         opened(slides)
+
+
+def test_annotations_of_another_slide_are_refused(slides):
+    write_annotations(slides / "drawn" / "case1.geojson", square(5000, 100, 200), square(100, 2000, 20))
+    with pytest.raises(InvalidInputError, match=r"all 2 annotations of .*case1\.geojson.* beyond the slide"):
+        opened(slides)

@@ -261,3 +261,14 @@ def test_entries_are_found_wherever_they_are():
         state_dict_of({"state_dict": {"a": 1}}, path="x.pth")
     with pytest.raises(InvalidInputError, match="NaN"):
         state_dict_of({"w": torch.tensor([float("nan")])}, path="x.pth")
+
+
+def test_flipped_bits_are_noticed(tmp_path):
+    path = tmp_path / "flipped.pth"
+    torch.save({"state_dict": {"weight": torch.arange(4000.0)}}, path)
+    content = bytearray(path.read_bytes())
+    place = content.find(torch.arange(2000.0, 2010.0).numpy().tobytes())
+    content[place : place + 4] = b"\xff\x00\xff\x00"
+    path.write_bytes(content)
+    with pytest.raises(InvalidInputError, match=r"flipped\.pth.*checksum.*copy it again"):
+        read_torch_checkpoint(path)

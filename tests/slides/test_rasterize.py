@@ -81,13 +81,17 @@ def test_a_slanted_edge_takes_half(rows=200):
     [
         ("glomerulos", {}, "class 'glomerulos'.*did you mean 'glomerulus'"),
         ("x", {"class_names": {"x": "glomerulu"}}, "'glomerulu' is no class; did you mean 'glomerulus'"),
-        (None, {}, "1 of 1 annotations have no class"),
+        (None, {"classes": TWO}, "1 of 1 annotations have no class"),
         (None, {"unclassified": "tubule"}, "'tubule' is no class"),
     ],
 )
 def test_unknown_classes(name, options, message):
     with pytest.raises(InvalidInputError, match=message):
-        raster([drawn(0, 0, 1, 1, name)], classes=GLOMERULUS, **options)
+        raster([drawn(0, 0, 1, 1, name)], **{"classes": GLOMERULUS, **options})
+
+
+def test_without_a_class_it_is_the_only_one():
+    assert raster([drawn(0, 0, 1, 1, None)], classes=GLOMERULUS)[0, 0] == 1
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def _open_slides_with(slides: Path, options: DatasetOptions, *, need_masks: bool
             mpp=DEFAULT_MPP if options.mpp is None else options.mpp,
             tile_px=DEFAULT_TILE_PX if options.size is None else options.size,
             slide_mpp=options.slide_mpp,
-            annotation_classes=None if options.annotation_classes is None else _pairs(options.annotation_classes),
+            annotation_classes=None if options.annotation_classes is None else class_pairs(options.annotation_classes),
             group_pattern=options.group_pattern,
             need_masks=need_masks,
             progress=bar,
@@ -150,9 +150,10 @@ def _slide_flags(options: DatasetOptions) -> dict[str, object]:
     }
 
 
-def _pairs(text: str) -> dict[str, str]:
-    pairs = [item.split("=") for item in text.split(",")]
-    if not all(len(pair) == 2 and all(map(str.strip, pair)) for pair in pairs):
+def class_pairs(text: str) -> dict[str, str]:
+    """Return for each name that --annotation-classes lists the class that it counts as."""
+    pairs = [item.rpartition("=")[::2] for item in text.split(",")]
+    if not all(name.strip() and target.strip() for name, target in pairs):
         raise InvalidInputError(
             f"--annotation-classes {text!r} is not a list such as Sclerotic=glomerulus,Fold=Ignore*"
         )

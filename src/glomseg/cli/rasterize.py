@@ -18,7 +18,7 @@ def rasterize(
     size: str | None = None,
     downsample: float = 1.0,
     classes: str | None = None,
-    map: Annotated[list[str] | None, Parameter(name="--map")] = None,  # the flag's name
+    annotation_classes: str | None = None,
     unclassified: str | None = None,
 ) -> None:
     """Turn annotations of QuPath or ImageScope into a mask picture to train and evaluate on.
@@ -37,23 +37,18 @@ def rasterize(
         Pixels of full resolution per pixel of the mask.
     classes
         Class names of the mask, background first; the default is background,glomerulus.
-    map
-        What a class of the annotations counts as: Normal=glomerulus, or =Ignore* for pixels that shall not count.
-        Repeat it for several.
+    annotation_classes
+        What other classes of the annotations count as: 'Normal=glomerulus,Fold=Ignore*'; Ignore* does not count.
     unclassified
-        The class of annotations without one; without it they are an error.
+        The class of annotations without one. Without it they are of the only class beside the background, or an error.
     """
-    from glomseg.cli.options import class_names, whole_numbers
+    from glomseg.cli.options import class_names, class_pairs, whole_numbers
     from glomseg.steps.rasterize import rasterize_annotations
     from glomseg.types import GLOMERULUS, Classes
 
     numbers = None if size is None else whole_numbers(size, flag="--size", example="40000,30000")
     if numbers is not None and len(numbers) != 2:
         raise InvalidInputError(f"--size {size!r} is not a width and a height such as 40000,30000")
-    pairs = [item.rpartition("=")[::2] for item in map or []]
-    for item, (name, target) in zip(map or [], pairs, strict=True):
-        if not name or not target:
-            raise InvalidInputError(f"--map {item!r} is not of the form NAME=CLASS, such as Normal=glomerulus")
     result = rasterize_annotations(
         annotations,
         out=out,
@@ -61,7 +56,7 @@ def rasterize(
         size_px=None if numbers is None else (numbers[0], numbers[1]),
         downsample=downsample,
         classes=GLOMERULUS if classes is None else Classes.of(class_names(classes)),
-        class_names=dict(pairs),
+        class_names=None if annotation_classes is None else class_pairs(annotation_classes),
         unclassified=unclassified,
     )
     width, height = result.size_px

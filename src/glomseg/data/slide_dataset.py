@@ -7,11 +7,13 @@ from pathlib import Path
 
 import shapely
 
+from glomseg.data.findings import counted
 from glomseg.data.groups import groups_by_pattern
 from glomseg.data.slide_tiles import annotations_of
 from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.images import IMAGE_SUFFIXES
 from glomseg.progress import Progress
+from glomseg.slides.annotation_record import n_beyond
 from glomseg.slides.opening import open_slide
 from glomseg.slides.tissue import Tissue, find_tissue
 from glomseg.types import GLOMERULUS, Classes, Dataset, Region, Sample
@@ -181,7 +183,15 @@ def _tiles_of(
                 f"slide {str(path)!r} does not tell its micrometres per pixel; give them with --slide-mpp"
             )
         annotations = () if annotations_path is None else annotations_of(annotations_path)
-        drawn = _meeting([item.outline for item in annotations if not item.outline.is_empty])
+        outlines = [item.outline for item in annotations if not item.outline.is_empty]
+        if outlines and n_beyond(annotations, slide.size_px) == len(outlines):
+            width, height = slide.size_px
+            raise InvalidInputError(
+                f"all {counted(len(outlines), 'annotation')} of {str(annotations_path)!r} lie beyond the slide "
+                f"{str(path)!r} ({width:,} x {height:,} pixels): they are of another slide, or not in pixels of its full "
+                "resolution"
+            )
+        drawn = _meeting(outlines)
         regions = [item.outline for item in annotations if item.is_region]
         is_wanted = _meeting(regions) if regions else _has_enough(find_tissue(slide))
         side = tile_px * mpp / slide.mpp

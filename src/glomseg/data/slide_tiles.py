@@ -39,7 +39,6 @@ def read_region_mask(dataset: Dataset, sample: Sample) -> NDArray[np.uint8]:
             downsample=_downsample(dataset, sample),
             classes=dataset.classes,
             class_names=dataset.annotation_classes,
-            unclassified=dataset.classes.names[1] if len(dataset.classes) == 2 else None,
         )
     except InvalidInputError as error:
         raise InvalidInputError(f"annotations {str(sample.mask_path)!r}: {error}") from error

@@ -9,6 +9,7 @@ import os
 import pickle
 import warnings
 import zipfile
+import zlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NoReturn
@@ -147,11 +148,18 @@ def _check_file(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            if unpacked > _MAX_INFLATION * size:
+                raise UnsafeFileError(
+                    f"checkpoint {str(path)!r} has {size:,} bytes but would unpack to {unpacked:,}: it is a zip bomb"
+                )
+            changed = archive.testzip()  # torch compares no checksums: flipped bits would be weights
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zlib.error) as error:
+        if isinstance(error, UnsafeFileError):
+            raise
         raise InvalidInputError(f"checkpoint {str(path)!r} is damaged: {error}") from error
-    if unpacked > _MAX_INFLATION * size:
-        raise UnsafeFileError(
-            f"checkpoint {str(path)!r} has {size:,} bytes but would unpack to {unpacked:,}: it is a zip bomb"
+    if changed is not None:
+        raise InvalidInputError(
+            f"checkpoint {str(path)!r} is damaged: the checksum of its part {changed!r} is wrong; copy it again"
         )
 
 

@@ -1,5 +1,6 @@
 """One annotation, and how its outline is made a valid one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,12 @@ class Annotation:
     object_type: str = "annotation"
     is_region: bool = False
     repaired: bool = False
+
+
+def n_beyond(annotations: Sequence[Annotation], size_px: tuple[int, int]) -> int:
+    """Return how many shapes lie wholly beyond a slide of (width, height) pixels."""
+    slide = shapely.box(0, 0, *size_px)
+    return sum(not item.outline.is_empty and not shapely.intersects(item.outline, slide) for item in annotations)
 
 
 def make_annotation(

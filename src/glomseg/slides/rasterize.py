@@ -43,7 +43,7 @@ def rasterize(
         For names of the annotations the class that they shall count as: {"Normal": "glomerulus"}. QuPath's
         "Ignore*" gives 255, and so does a name that is mapped to it. Of "A: B" that is not known, "A" counts.
     unclassified
-        The class of annotations without one; None makes them an error.
+        The class of annotations without one; None is the only class beside the background, and with several an error.
 
     Returns
     -------
@@ -56,6 +56,8 @@ def rasterize(
         If an annotation's class is not known, or the scale or the region make no sense.
     """
     height, width = _size(region, downsample=downsample)
+    if unclassified is None and len(classes) == 2:
+        unclassified = classes.names[1]
     drawn = [item for item in annotations if not item.outline.is_empty]
     regions = [item for item in drawn if item.is_region]
     objects = [item for item in drawn if not item.is_region]
@@ -114,7 +116,7 @@ def _values(
     if n_without and unclassified is None:
         raise InvalidInputError(
             f"{n_without} of {len(objects)} annotations have no class; classify them, or say which class they are of "
-            "(unclassified)"
+            "with --unclassified"
         )
     return [_value(item.class_name or "", known, classes=classes) for item in objects]
 
@@ -126,5 +128,6 @@ def _value(name: str, known: Mapping[str, int], *, classes: Classes) -> int:
             return value
     raise InvalidInputError(
         f"annotations have the class {name!r}, which is not among the classes of the mask; "
-        f"{did_you_mean(name, classes.names)}; rename it or say what it counts as (class_names)"
+        f"{did_you_mean(name, classes.names)}; rename it, or say what it counts as: "
+        f"--annotation-classes '{name}={classes.names[1]}'"
     )

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import shapely
 
 from glomseg.data.findings import counted
 from glomseg.errors import InvalidInputError
 from glomseg.images import write_png
-from glomseg.slides.annotation_record import Annotation
+from glomseg.slides.annotation_record import Annotation, n_beyond
 from glomseg.slides.annotations import read_annotations
 from glomseg.slides.opening import open_slide
 from glomseg.slides.rasterize import rasterize
@@ -112,8 +111,7 @@ def rasterize_annotations(
 
 
 def _notes(drawn: list[Annotation], *, size_px: tuple[int, int]) -> tuple[str, ...]:
-    image = shapely.box(0, 0, *size_px)
-    n_outside = sum(not item.outline.is_empty and not shapely.intersects(item.outline, image) for item in drawn)
+    n_outside = n_beyond(drawn, size_px)
     n_repaired = sum(item.repaired for item in drawn)
     n_empty = sum(item.outline.is_empty for item in drawn)
     notes = {

@@ -67,9 +67,31 @@ class TrainOutcome:
     finished: bool
 
 
+_FEW_CHANNELS = 16
+
+
+def _with_safe_layout(settings: Settings, network: nn.Module, device: torch.device) -> Settings:
+    """Return the settings without the channels-last layout where it would crash the process.
+
+    On processors torch 2.13 (oneDNN) writes beyond its memory in the backward pass of a strided 1 x 1 convolution of
+    8 channels or fewer in that layout.
+    """
+    crashes = device.type == "cpu" and any(
+        isinstance(part, nn.Conv2d)
+        and part.kernel_size == (1, 1)
+        and part.stride != (1, 1)
+        and part.in_channels < _FEW_CHANNELS
+        for part in network.modules()
+    )
+    if not (settings.run.channels_last and crashes):
+        return settings
+    return settings.model_copy(update={"run": settings.run.model_copy(update={"channels_last": False})})
+
+
 def execute(fabric: Fabric, job: TrainJob, *, resume: bool, progress: Progress, message: OnMessage) -> TrainOutcome:
     """Train the job's network from the start, or from its newest checkpoint, to its last step."""
-    settings, rhythm = job.settings, job.settings.run
+    settings = _with_safe_layout(job.settings, job.network, fabric.device)
+    rhythm = settings.run
     network = synchronize_batchnorm(job.network) if fabric.world_size > 1 else job.network
     if rhythm.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -7,6 +7,7 @@ from typing import Any
 from glomseg.errors import InvalidInputError
 from glomseg.models.openmmlab.parts import BACKBONES, HEADS, NECKS
 from glomseg.models.openmmlab.translation import translate
+from glomseg.types import IGNORE_INDEX
 
 _DEFAULT_THRESHOLD = 0.3
 """MMSegmentation's, where a head has a single logit and the config gives no threshold."""
@@ -85,6 +86,8 @@ def _logits(head: Any, *, where: str) -> tuple[int, bool]:
     n_classes = head.get("num_classes") if isinstance(head, Mapping) else None
     if not isinstance(n_classes, int):
         raise InvalidInputError(f"{where} does not say num_classes")
+    if n_classes > IGNORE_INDEX:
+        raise InvalidInputError(f"{where} has {n_classes} classes, more than the {IGNORE_INDEX} that a mask can hold")
     n_logits = head.get("out_channels") or n_classes
     if str(head.get("type")).endswith("Mask2FormerHead"):  # whose out_channels are those of its masks' features
         n_logits = n_classes

@@ -91,3 +91,11 @@ def test_views_are_every_scale_with_every_flip():
 def test_views_that_cannot_be(options, message):
     with pytest.raises(InvalidInputError, match=message):
         TestTimeAugmentation(**options)
+
+
+def test_classes_under_other_names_keep_their_colours():
+    classes = Classes.of(("background", "tuft"), [(1, 2, 3), (4, 5, 6)]).renamed(["nothing", "glomerulus"])
+    assert classes.names == ("nothing", "glomerulus")
+    assert classes.colors == ((1, 2, 3), (4, 5, 6))
+    with pytest.raises(InvalidInputError, match="3 class names for 2 classes"):
+        classes.renamed(["a", "b", "c"])

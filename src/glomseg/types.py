@@ -71,6 +71,14 @@ class Classes:
             colors = [_PALETTE[i % len(_PALETTE)] for i in range(len(names))]
         return cls(names=tuple(names), colors=tuple(colors))
 
+    def renamed(self, names: Sequence[str]) -> "Classes":
+        """Return the same classes under other names, one for each."""
+        if len(names) != len(self):
+            raise InvalidInputError(
+                f"{len(names)} class names for {len(self)} classes ({', '.join(self.names)}); give one a class"
+            )
+        return Classes(names=tuple(names), colors=self.colors)
+
     def __len__(self) -> int:
         return len(self.names)
 

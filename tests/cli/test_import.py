@@ -94,3 +94,13 @@ def test_a_checkpoint_is_predicted_and_evaluated_as_it_is(files, tiny_dataset, g
     )
     assert code == 0
     assert "iter_9.pth" in (out / "evaluation.json").read_text()
+
+
+def test_classes_get_other_names(files, glomseg):
+    folder, _ = files
+    words = ["import", folder / "iter_9.pth", "-o", folder / "m.safetensors", "--classes"]
+    assert glomseg(*words, "background,glomerulus")[0] == 0
+    assert load_model(folder / "m.safetensors")[1].classes.names == ("background", "glomerulus")
+    code, _, complained = glomseg(*words, "glomerulus")
+    assert code == 1
+    assert "1 class names for 2 classes" in complained

@@ -147,10 +147,13 @@ def test_a_folder_that_is_not_there(tmp_path, capsys):
 
 
 def test_a_config_stands_for_recipe_and_split(tmp_path, glomseg):
-    for words in (["--recipe", "default"], ["--split", tmp_path], ["--classes", "a,b"]):
+    code, _, complained = glomseg("train", "--config", tmp_path / "config.py", "--mask-values", "0,1")
+    assert code == 1
+    assert "only --mpp and --classes go with it" in complained
+    for words in (["--recipe", "default"], ["--split", tmp_path]):
         code, _, complained = glomseg("train", "--config", tmp_path / "config.py", *words)
         assert code == 1
-        assert "--config stands for recipe, split" in complained
+        assert "--config stands for recipe and split" in complained
     code, _, complained = glomseg("train", "--config", tmp_path / "config.py")
     assert code == 1
     assert "config.py' does not exist" in complained

@@ -13,6 +13,7 @@ def import_(
     *files: Path,
     out: Annotated[Path, Parameter(name=["--out", "-o"])] = Path("model.safetensors"),
     explain: bool = False,
+    classes: str | None = None,
 ) -> None:
     """Turn a config and a checkpoint of MMSegmentation into a glomseg model, without MMSegmentation.
 
@@ -26,6 +27,8 @@ def import_(
         The model file to write.
     explain
         Write nothing; say what each part of CONFIG.py becomes here, and what is not carried over.
+    classes
+        What the model's classes shall be called, in its order: background,glomerulus.
     """
     configs = [file for file in files if file.suffix == ".py"]
     checkpoints = [file for file in files if file.suffix != ".py"]
@@ -36,9 +39,15 @@ def import_(
         return
     if len(checkpoints) != 1 or len(configs) > 1:
         raise InvalidInputError("give a config and a checkpoint: glomseg import CONFIG.py CHECKPOINT.pth")
+    from glomseg.cli.options import class_names
     from glomseg.steps.import_model import import_model
 
-    result = import_model(checkpoints[0], config=configs[0] if configs else None, out=out)
+    result = import_model(
+        checkpoints[0],
+        config=configs[0] if configs else None,
+        out=out,
+        class_names=None if classes is None else class_names(classes),
+    )
     for note in result.notes:
         say_warning(note)
     say(

@@ -1,5 +1,6 @@
 """glomseg train."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from glomseg.cli.console import progress_bar, say, say_warning
-from glomseg.cli.options import DatasetOptions, open_with
+from glomseg.cli.options import DatasetOptions, class_names, open_with
 from glomseg.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -69,8 +70,12 @@ def train(
     from glomseg.steps.train import Hardware
 
     if config is not None:
-        if any(item is not None for item in (recipe, split, resume, like, options)):
-            raise InvalidInputError("--config stands for recipe, split and how the data are read; leave these out")
+        if any(item is not None for item in (recipe, split, resume, like)):
+            raise InvalidInputError(
+                "--config stands for recipe and split, and starts a run of its own; leave these out"
+            )
+        if options is not None and replace(options, mpp=None, classes=None) != DatasetOptions():
+            raise InvalidInputError("--config says how the data are read; only --mpp and --classes go with it")
     elif sum(item is not None for item in (data, resume, like)) != 1:
         raise InvalidInputError("give one of: a data folder to train on, --resume RUN, or --like RUN")
     if resume is not None or like is not None:
@@ -88,7 +93,7 @@ def train(
     hardware = Hardware(device=device, devices=devices, nodes=nodes, precision=precision)
     overrides = [*(set_ or []), *([] if weights is None else [f"model.weights={_toml_text(weights)}"])]
     if config is not None:
-        result = _train_from_config(config, data, overrides, out=out, hardware=hardware)
+        result = _train_from_config(config, data, overrides, out=out, hardware=hardware, options=options)
     else:
         result = _train(
             data, recipe or "default", overrides, split=split, out=out, resume=resume, like=like,
@@ -157,7 +162,13 @@ def _train(
 
 
 def _train_from_config(
-    config: Path, data: Path | None, overrides: list[str], *, out: Path | None, hardware: "Hardware"
+    config: Path,
+    data: Path | None,
+    overrides: list[str],
+    *,
+    out: Path | None,
+    hardware: "Hardware",
+    options: DatasetOptions | None,
 ) -> "TrainResult":
     from glomseg.steps.openmmlab.training import read_training_config
     from glomseg.steps.train import train_model
@@ -165,8 +176,12 @@ def _train_from_config(
     read = read_training_config(config, data=data, overrides=overrides)
     for note in read.notes:
         say_warning(note)
+    dataset = read.dataset
+    if options is not None:
+        classes = dataset.classes if options.classes is None else dataset.classes.renamed(class_names(options.classes))
+        dataset = replace(dataset, mpp=options.mpp, classes=classes)
     return train_model(
-        read.dataset,
+        dataset,
         read.settings,
         out=out or _run_name(read.dataset.root.resolve().name, config.stem),
         split=read.split,

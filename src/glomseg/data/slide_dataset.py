@@ -188,8 +188,8 @@ def _tiles_of(
             width, height = slide.size_px
             raise InvalidInputError(
                 f"all {counted(len(outlines), 'annotation')} of {str(annotations_path)!r} lie beyond the slide "
-                f"{str(path)!r} ({width:,} x {height:,} pixels): they are of another slide, or not in pixels of its full "
-                "resolution"
+                f"{str(path)!r} ({width:,} x {height:,} pixels): they are of another slide, or not in pixels of its "
+                "full resolution"
             )
         drawn = _meeting(outlines)
         regions = [item.outline for item in annotations if item.is_region]

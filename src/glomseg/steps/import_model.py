@@ -1,7 +1,8 @@
 """Turn a checkpoint of MMSegmentation into a glomseg model."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glomseg.errors import InvalidInputError
@@ -35,7 +36,11 @@ class ImportResult:
 
 
 def import_model(
-    checkpoint: str | os.PathLike[str], *, out: str | os.PathLike[str], config: str | os.PathLike[str] | None = None
+    checkpoint: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str],
+    config: str | os.PathLike[str] | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> ImportResult:
     """Write the network of a ``.pth`` checkpoint of MMSegmentation as a glomseg model file.
 
@@ -49,6 +54,8 @@ def import_model(
         The model file to write.
     config
         The config it was trained with; None takes the one that the checkpoint holds.
+    class_names
+        What its classes shall be called, in its order; None keeps their names.
 
     Raises
     ------
@@ -62,10 +69,13 @@ def import_model(
     if out.suffix != SUFFIX:
         raise InvalidInputError(f"--out {str(out)!r} has to end in {SUFFIX}: a glomseg model is written")
     model = load_openmmlab(checkpoint, config=config)
-    save_model(out, model.network, model.card)
+    card = model.card
+    if class_names is not None:
+        card = replace(card, classes=card.classes.renamed(class_names))
+    save_model(out, model.network, card)
     return ImportResult(
         path=out,
-        card=model.card,
+        card=card,
         n_entries=len(model.network.state_dict()),
         n_parameters=count_parameters(model.network),
         notes=model.notes,

@@ -63,6 +63,7 @@ def test_a_list_of_auxiliary_heads_stays_one():
         ({"model__decode_head__norm_cfg": "BN"}, "is no dict"),
         ({"model__decode_head": [{}, {}]}, r"model\.decode_head is \[{}, {}\]"),
         ({"model__decode_head__num_classes": None}, "does not say num_classes"),
+        ({"model__decode_head__num_classes": 2_000_000_000}, "more than the 255 that a mask can hold"),
         ({"model__decode_head__num_classes": 1, "model__decode_head__out_channels": 2}, "do not fit each other"),
         ({"model__decode_head__num_classes": 3}, "auxiliary_head.* has another number of classes"),
         ({"model__neck": {"type": "FPN"}}, r"model\.neck is a FPN"),

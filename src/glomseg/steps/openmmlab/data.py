@@ -198,6 +198,11 @@ def _suffixes(dataset: Values, images: Path, masks: Path) -> tuple[str, str]:
 
 
 def _listed(path: Path) -> list[str]:
+    if not path.is_file():
+        raise MissingInputError(
+            f"list of tiles {str(path)!r} of the config is not there; `glomseg split DATA` writes "
+            "DATA/splits/train.txt and val.txt"
+        )
     return [line.strip() for line in read_text(path, what="list of tiles").splitlines() if line.strip()]
 
 

@@ -26,7 +26,7 @@ def evaluate(
     weights: Path | None = None,
     map_: Annotated[list[str] | None, Parameter(name="--map", negative="")] = None,
     worst: int = 4,
-    min_area: int = 0,
+    min_area: int | None = None,
     tolerance: float = 5.0,
     device: str = "auto",
     precision: str = "auto",
@@ -38,7 +38,8 @@ def evaluate(
     Parameters
     ----------
     model
-        A model file; a run folder, whose best model is taken; or a .pth checkpoint of MMSegmentation.
+        A model file; a run folder, whose best model is taken; the folder of a cross-validation, whose models are taken
+        together; or a .pth checkpoint of MMSegmentation.
     data
         Folder of tiles and masks.
     part
@@ -54,7 +55,8 @@ def evaluate(
     worst
         Also draw the maps of this many tiles with the most wrong pixels.
     min_area
-        Count no predicted object with fewer pixels than this.
+        Count no predicted object with fewer pixels than this; all count by default, unless a size was chosen with the
+        model.
     tolerance
         How far an outline may lie off in the surface Dice, in um, or in px without --mpp.
     device

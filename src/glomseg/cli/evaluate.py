@@ -68,7 +68,6 @@ def evaluate(
     options
         How the data set is read.
     """
-    from glomseg.metrics.intervals import MIN_GROUPS
     from glomseg.runs import model_path
     from glomseg.steps.evaluate import default_part, evaluate_model
 
@@ -90,14 +89,7 @@ def evaluate(
         tta=tta_with(tta),
         progress=progress_bar,
     )
-    evaluation = result.evaluation
-    n_tiles, n_groups = counted(len(evaluation.tiles), "tile"), counted(len(evaluation.groups), "group")
-    say(f"{part}: {n_tiles} of {n_groups}")
-    for name, objects in zip(evaluation.classes.names[1:], evaluation.objects, strict=True):
-        say(*object_summary(name, objects, unit="px" if dataset.mpp is None else "um"))
-    _show_pixels(evaluation)
-    if 1 < len(evaluation.groups) < MIN_GROUPS:
-        _show_groups(evaluation)
+    show_evaluation(result.evaluation, part=part, unit="px" if dataset.mpp is None else "um")
     for note in result.notes:
         say_warning(note)
     for name, reason in result.failed.items():
@@ -106,6 +98,19 @@ def evaluate(
         say_warning(f"no map of {name!r}: {reason}")
     say(f"Written to {result.out}")
     return 1 if result.failed or result.undrawn else 0
+
+
+def show_evaluation(evaluation: "Evaluation", *, part: str, unit: str) -> None:
+    """Show the figures of a part: its objects first, then its pixels, and its groups where they are few."""
+    from glomseg.metrics.intervals import MIN_GROUPS
+
+    n_tiles, n_groups = counted(len(evaluation.tiles), "tile"), counted(len(evaluation.groups), "group")
+    say(f"{part}: {n_tiles} of {n_groups}")
+    for name, objects in zip(evaluation.classes.names[1:], evaluation.objects, strict=True):
+        say(*object_summary(name, objects, unit=unit))
+    _show_pixels(evaluation)
+    if 1 < len(evaluation.groups) < MIN_GROUPS:
+        _show_groups(evaluation)
 
 
 def object_summary(name: str, found: "ObjectEvaluation", *, unit: str) -> list[str]:

@@ -10,9 +10,12 @@ import time
 from dataclasses import replace
 
 import pytest
+from tests.data.test_slide_dataset import draw_slide, square, write_annotations
 
 from glomseg.config import load_recipe
 from glomseg.data.dataset import open_dataset
+from glomseg.data.folds import sites_of
+from glomseg.data.slide_dataset import open_slides
 from glomseg.data.split import make_split, read_split
 from glomseg.errors import InvalidInputError, MissingInputError, OutputError
 from glomseg.files import sha256_of
@@ -22,6 +25,7 @@ from glomseg.steps import crossval as steps_crossval
 from glomseg.steps.compare import compare_evaluations
 from glomseg.steps.crossval import cross_validate, resume_crossval
 from glomseg.steps.evaluate import evaluate_model
+from glomseg.steps.predict_slides import predict_slides
 from glomseg.steps.recorded_evaluation import read_evaluation
 from glomseg.steps.report import write_report
 from glomseg.steps.train import Hardware
@@ -167,13 +171,15 @@ def test_what_was_chosen_is_written_with_what_was_tried_and_used(finished):
     assert len(chosen["pixels"]["tried"]) == 2 * 13
     assert len(chosen["objects"]["tried"]) == 6
     figure = chosen["pixels"]["figure"]
-    assert chosen["pixels"]["chosen"] == max(item[figure] for item in chosen["pixels"]["tried"])
+    assert chosen["pixels"]["best"] == max(item[figure] for item in chosen["pixels"]["tried"])
+    if chosen["pixels"]["nested"] <= chosen["pixels"]["default"]:
+        assert (chosen["tta"], chosen["threshold"]) == (None, 0.5)
     assert chosen["pixels"]["tried"][0] == {"tta": False, "threshold": 0.5, figure: chosen["pixels"]["default"]}
     pooled = result.evaluation.metrics
     assert chosen["pixels"]["default"] == pytest.approx(
         pooled.iou[1] if figure == "foreground_iou" else pooled.mean_iou
     )
-    assert any("chosen for each fold on the other folds, it is" in note for note in result.notes)
+    assert sum("chosen for each fold on the other folds" in note for note in result.notes) == 2
     notes = load_predictor(result.out, device="cpu", precision="32-true").notes
     assert f"a pixel is foreground above a probability of {chosen['threshold']:g}" in notes[1]
 
@@ -343,3 +349,25 @@ def test_tiles_of_no_part_are_left_out_and_leaks_into_the_test_part_are_said(dat
     assert [sample.name for sample in plan.development.samples] == names[:7]
     assert "2 tiles of no part of the split are left out." in plan.notes
     assert any("1 group of the test part have tiles in the folds too (SITE_S04)" in note for note in plan.notes)
+
+
+def test_annotated_slides_site_by_site(tmp_path):
+    for number in (1, 2, 3):
+        site = "north" if number < 3 else "south"
+        draw_slide(tmp_path / "slides" / f"{site}-{number}.tif", seed=number)
+        write_annotations(tmp_path / "drawn" / f"{site}-{number}.geojson", square(200, 100, 200))
+    slides = open_slides(tmp_path / "slides", annotations=tmp_path / "drawn", mpp=1.0, tile_px=128)
+    sites = sites_of(slides, pattern="^([a-z]+)-")
+    result = validated(slides, tmp_path / "out", sites=sites)
+    assert [row["held_out"] for row in result.folds] == ["site north", "site south"]
+    assert [row["n_groups"] for row in result.folds] == [2, 1]
+    assert result.folds[0]["n_val_tiles"] == 0  # of the one slide that is left
+    assert any(note.startswith("Fold 1: one group is left to train on") for note in result.notes)
+    assert len(result.evaluation.tiles) == len(slides)
+    assert result.unit == "um"
+    found = predict_slides(
+        result.out, [tmp_path / "slides" / "south-3.tif"], out=tmp_path / "found", device="cpu", precision="32-true"
+    )
+    assert not found.failed
+    assert found.notes[0] == "ensemble: the mean of the probabilities of 2 models"
+    assert found.slides[0].record["model"]["sha256"] == sha256_of(result.out / "ensemble.json")

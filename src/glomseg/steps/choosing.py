@@ -69,17 +69,22 @@ class BestOption:
 
     Attributes
     ----------
-    position
-        Of the one with the best figure over all folds; the first one of equals.
     scores
         The figure of each option over all folds.
+    best
+        The position of the one with the best figure; the first one of equals.
     nested
         The figure where each fold takes the option that is best on the others.
     """
 
-    position: int
     scores: tuple[float, ...]
+    best: int
     nested: float
+
+    @property
+    def position(self) -> int:
+        """The position to choose: the best one if choosing gained something on other folds too, else the default."""
+        return self.best if self.nested > self.scores[0] else 0
 
 
 def best_option(counts: Sequence[Sequence[_Counts]], score: Callable[[_Counts], float]) -> BestOption:
@@ -100,8 +105,9 @@ def best_option(counts: Sequence[Sequence[_Counts]], score: Callable[[_Counts], 
         return max(range(len(found)), key=lambda position: found[position])
 
     everywhere = scores(counts)
-    apart = [fold[best(scores([other for other in counts if other is not fold]))] for fold in counts]
-    return BestOption(position=best(everywhere), scores=everywhere, nested=score(reduce(operator.add, apart)))
+    folds = list(counts)
+    apart = [fold[best(scores(folds[:place] + folds[place + 1 :]))] for place, fold in enumerate(folds)]
+    return BestOption(scores=everywhere, best=best(everywhere), nested=score(reduce(operator.add, apart)))
 
 
 def check_choices(choices: Sequence[str], dataset: Dataset) -> None:
@@ -130,7 +136,8 @@ def choose(
     """Choose what is best on tiles that were held out, and say what it gains there.
 
     Threshold and test-time augmentation are chosen together by a figure of pixels; with these, the smallest object by
-    the F1 of the objects of all classes. Where nothing is better than the default, the default is kept.
+    the F1 of the objects of all classes. The default is kept where nothing is better, or where what is best on some
+    folds is no better on the others.
 
     Parameters
     ----------
@@ -188,15 +195,21 @@ def choose(
 
 
 def _outcome(best: BestOption) -> dict[str, float]:
-    return {"default": best.scores[0], "chosen": best.scores[best.position], "nested": best.nested}
+    return {"default": best.scores[0], "best": best.scores[best.best], "nested": best.nested}
 
 
 def _note(what: str, best: BestOption, *, figure: str) -> str:
     outcome = {name: f"{100 * value:.2f}" for name, value in _outcome(best).items()}
+    if best.position == 0:
+        return (
+            f"Chosen on the held-out tiles: the default, {what}, with a {figure} of {outcome['default']}. The best of "
+            f"what was tried has {outcome['best']} on the same tiles, but chosen for each fold on the other folds it "
+            f"is {outcome['nested']}: choosing gains nothing."
+        )
     return (
-        f"Chosen on the held-out tiles: {what}. {figure} there is {outcome['chosen']}, and {outcome['default']} by "
-        "default. The former flatters, since it was chosen on the same tiles: chosen for each fold on the other folds, "
-        f"it is {outcome['nested']}."
+        f"Chosen on the held-out tiles: {what}, with a {figure} of {outcome['best']}; {outcome['default']} by default. "
+        "The former flatters, since it was chosen on the same tiles: chosen for each fold on the other folds, it is "
+        f"{outcome['nested']}."
     )
 
 

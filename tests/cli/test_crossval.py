@@ -92,6 +92,7 @@ def test_weights_and_a_column_of_sites(tiny_dataset, tiny_model, tmp_path, gloms
         ([], "give one of: a data folder to cross-validate on, or --resume FOLDER"),
         (["DATA", "--resume", "x"], "give one of"),
         (["--resume", "x", "--folds", 2], "--resume takes everything but --device from the folder"),
+        (["--resume", "x", "--seed", 2], "--resume takes everything but --device from the folder"),
         (["DATA", "--by", "site", "--folds", 2], "--by site makes a fold of each site and takes no --folds"),
         (["DATA", "--by", "site"], "--by site needs to know a tile's site"),
         (["DATA", "--site-pattern", "(.)"], "give --by site too"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,13 +20,16 @@ from glomseg.data.slide_dataset import open_slides
 from glomseg.data.split import make_split, read_split
 from glomseg.errors import InvalidInputError, MissingInputError, OutputError
 from glomseg.files import sha256_of
+from glomseg.inference.ensemble import Ensemble, Member, SmallestObject, write_ensemble
 from glomseg.inference.predictor import load_predictor
+from glomseg.measure import ObjectSettings
 from glomseg.runs import RunFolder
 from glomseg.steps import crossval as steps_crossval
 from glomseg.steps.compare import compare_evaluations
 from glomseg.steps.crossval import cross_validate, resume_crossval
 from glomseg.steps.evaluate import evaluate_model
-from glomseg.steps.predict_slides import predict_slides
+from glomseg.steps.predict import predict_images
+from glomseg.steps.predict_slides import SlideSettings, predict_slides
 from glomseg.steps.recorded_evaluation import read_evaluation
 from glomseg.steps.report import write_report
 from glomseg.steps.train import Hardware
@@ -371,3 +375,33 @@ def test_annotated_slides_site_by_site(tmp_path):
     assert not found.failed
     assert found.notes[0] == "ensemble: the mean of the probabilities of 2 models"
     assert found.slides[0].record["model"]["sha256"] == sha256_of(result.out / "ensemble.json")
+
+
+def test_the_smallest_size_that_was_chosen_is_used_everywhere(tiny_model, dataset, tmp_path):
+    members = []
+    for name in ("a", "b"):
+        shutil.copy(tiny_model, tmp_path / f"{name}.safetensors")
+        members.append(Member(name=name, file=tmp_path / f"{name}.safetensors"))
+    smallest = SmallestObject(diameter=40, unit="um")
+    write_ensemble(tmp_path / "ensemble.json", Ensemble(members=tuple(members), smallest=smallest))
+    on = {"device": "cpu", "precision": "32-true"}
+    for mpp, given, used in ((2.0, None, 315), (2.0, 3, 3), (None, None, 0)):  # pi / 4 * 20 * 20 is 314.2
+        out = tmp_path / f"{mpp}-{given}"
+        scaled = replace(dataset, mpp=mpp)
+        evaluate_model(tmp_path, scaled, out=out, n_worst=0, min_area_px=given, **on)
+        assert content(out / "evaluation.json")["objects"]["min_area_px"] == used
+        predicted = predict_images(
+            tmp_path, [dataset.root / "images"], out=out, mpp=mpp, min_area_px=given, overlays=False, **on
+        )
+        areas = [component.area_px for image in predicted.images for component in image.components]
+        assert all(area >= used for area in areas)
+    draw_slide(tmp_path / "slides" / "case.tif")
+    for given, used in (({}, 40), ({"min_diameter_um": 7.0}, 7)):
+        found = predict_slides(
+            tmp_path,
+            [tmp_path / "slides" / "case.tif"],
+            out=tmp_path / f"slides-{used}",
+            settings=SlideSettings(objects=ObjectSettings(**given), working_mpp=1.0),
+            **on,
+        )
+        assert found.slides[0].record["settings"]["objects"]["min_diameter_um"] == used

@@ -82,8 +82,9 @@ def crossval(
     from glomseg.steps.crossval import cross_validate, resume_crossval
     from glomseg.steps.train import Hardware
 
-    chosen = (folds, site_pattern, site_column, choose, split, set_, weights, out, options)
-    if resume is not None and any(item is not None for item in chosen):
+    given = any(item is not None for item in (folds, site_pattern, site_column, choose, split, weights, out, options))
+    changed = (by, val, seed, recipe, precision) != ("group", 0.2, 0, "default", "auto")
+    if resume is not None and (given or changed or set_):
         raise InvalidInputError("--resume takes everything but --device from the folder: leave the other options out")
     if (data is None) == (resume is None):
         raise InvalidInputError("give one of: a data folder to cross-validate on, or --resume FOLDER")

@@ -11,6 +11,8 @@ import time
 from dataclasses import replace
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from tests.data.test_slide_dataset import draw_slide, square, write_annotations
 
 from glomseg.config import load_recipe
@@ -219,6 +221,8 @@ def test_killed_anywhere_it_goes_on(dataset, tmp_path):
     assert any(line.startswith("fold 2 of 2: resuming after step") for line in said)
     assert sha256_of(tmp_path / "killed" / "fold-1" / "best.safetensors") == first
     whole = validated(dataset, tmp_path / "whole", "run.steps=6")
+    tensors = [load_file(one / "fold-2" / "last.safetensors") for one in (whole.out, result.out)]
+    assert all(torch.equal(value, tensors[1][name]) for name, value in tensors[0].items())
     assert list(whole.folds) == list(result.folds)
     figures = [content(one / "evaluation-folds/evaluation.json")["figures"] for one in (whole.out, result.out)]
     assert figures[0] == figures[1]

@@ -12,7 +12,7 @@ from glomseg.data.findings import counted
 from glomseg.data.folds import Fold
 from glomseg.data.record import hash_tiles
 from glomseg.devices import choose_device, choose_precision
-from glomseg.files import read_json, sha256_of, write_csv, write_json
+from glomseg.files import read_json, sha256_of, write_json
 from glomseg.inference.ensemble import Ensemble, Member, write_ensemble
 from glomseg.metrics.evaluation import Evaluation
 from glomseg.progress import OnMessage, Progress, ProgressBars, no_progress
@@ -20,6 +20,7 @@ from glomseg.runs import model_path
 from glomseg.steps.choosing import HeldOut, choose
 from glomseg.steps.crossval_plan import CrossvalPlan, make_plan
 from glomseg.steps.crossval_record import CrossvalFolder, begin, reopen
+from glomseg.steps.crossval_table import fold_row, write_fold_table
 from glomseg.steps.evaluate import EvaluationResult, evaluate_model
 from glomseg.steps.evaluation_files import EVALUATION_FILE
 from glomseg.steps.pooled_evaluation import write_pooled_evaluation
@@ -188,8 +189,8 @@ class _Crossval:
             if not self._train(number, fold, title=title):
                 return CrossvalResult(out=self.folder.path, finished=False, unit=unit, folds=tuple(rows), failed={})
             self._evaluate(number, title=title)
-            rows.append(self._row(number, fold))
-            _write_table(self.folder.table, rows)
+            rows.append(fold_row(number, fold, self._evaluated(number), step=self._kept_step(number)))
+            write_fold_table(self.folder.table, rows)
         chosen = self._choose()
         pooled = write_pooled_evaluation(
             [self._evaluation(number) for number in self._numbers()],
@@ -308,42 +309,13 @@ class _Crossval:
         record: Mapping[str, Any] = read_json(self._evaluation(number) / EVALUATION_FILE, what="evaluation")
         return record
 
+    def _kept_step(self, number: int) -> int:
+        best = best_validation(self.folder.fold(number))
+        return int(best.get("step", self.plan.settings.run.steps))
+
     def _note(self, **values: Any) -> None:
         self.record |= values
         write_json(self.folder.record, self.record)
-
-    def _row(self, number: int, fold: Fold) -> dict[str, Any]:
-        record = self._evaluated(number)
-        step = best_validation(self.folder.fold(number)).get("step", self.plan.settings.run.steps)
-        row = {
-            "fold": number,
-            "held_out": fold.held_out,
-            "n_tiles": record["n_tiles"],
-            "n_groups": record["n_groups"],
-            "n_train_tiles": len(fold.split.train),
-            "n_val_tiles": len(fold.split.val),
-            "step": step,
-            "mean_iou": record["figures"]["mean_iou"],
-        }
-        for name in self.development.classes.names[1:]:
-            objects = record["objects"]["classes"][name]
-            row |= {
-                f"iou {name}": record["figures"]["iou"][name],
-                f"true {name}": objects["counts"]["n_targets"],
-                f"found {name}": objects["counts"]["n_found"],
-                f"invented {name}": objects["counts"]["n_invented"],
-                f"f1 {name}": objects["figures"]["f1"],
-            }
-        return row
-
-
-def _write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    cells = [{key: _cell(value) for key, value in row.items()} for row in rows]
-    write_csv(path, cells, columns=list(rows[0]))
-
-
-def _cell(value: Any) -> Any:
-    return "" if value is None else round(value, 6) if isinstance(value, float) else value
 
 
 def _titled(progress: ProgressBars, title: str) -> ProgressBars:

@@ -35,17 +35,26 @@ def draw_tile(rng: np.random.Generator, *, with_object: bool, size_px: int = 64)
     return np.clip(image, 0, 255).astype(np.uint8), mask
 
 
+@pytest.fixture(scope="session")
+def draw_tiny_dataset() -> Callable[[Path], Path]:
+    """Draws twelve 64 x 64 tiles of six slides into a folder; every second tile holds a disc."""
+
+    def draw(root: Path) -> Path:
+        rng = np.random.default_rng(0)
+        for slide in range(1, 7):
+            for tile in (1, 2):
+                image, mask = draw_tile(rng, with_object=tile == 1)
+                write_png(root / "images" / f"SITE_S{slide:02}_T{tile:02}.png", image)
+                write_png(root / "masks" / f"SITE_S{slide:02}_T{tile:02}.png", mask)
+        return root
+
+    return draw
+
+
 @pytest.fixture
-def tiny_dataset(tmp_path: Path) -> Path:
+def tiny_dataset(tmp_path: Path, draw_tiny_dataset: Callable[[Path], Path]) -> Path:
     """A folder of twelve 64 x 64 tiles of six slides; every second tile holds a disc."""
-    root = tmp_path / "tiny"
-    rng = np.random.default_rng(0)
-    for slide in range(1, 7):
-        for tile in (1, 2):
-            image, mask = draw_tile(rng, with_object=tile == 1)
-            write_png(root / "images" / f"SITE_S{slide:02}_T{tile:02}.png", image)
-            write_png(root / "masks" / f"SITE_S{slide:02}_T{tile:02}.png", mask)
-    return root
+    return draw_tiny_dataset(tmp_path / "tiny")
 
 
 @pytest.fixture(scope="session")

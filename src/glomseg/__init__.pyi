@@ -1,6 +1,7 @@
 from ._version import __version__ as __version__
 from .config import Settings as Settings, load_recipe as load_recipe, recipe_names as recipe_names
 from .data.dataset import infer_classes as infer_classes, open_dataset as open_dataset
+from .data.folds import sites_of as sites_of
 from .data.lint import Finding as Finding, lint as lint
 from .data.slide_dataset import open_slides as open_slides
 from .data.split import (
@@ -78,6 +79,11 @@ from .steps.compare import (
     Comparison as Comparison,
     ComparisonResult as ComparisonResult,
     compare_evaluations as compare_evaluations,
+)
+from .steps.crossval import (
+    CrossvalResult as CrossvalResult,
+    cross_validate as cross_validate,
+    resume_crossval as resume_crossval,
 )
 from .steps.describe_slides import (
     SlideDescription as SlideDescription,

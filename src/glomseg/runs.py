@@ -27,6 +27,9 @@ from glomseg.config import Settings, parse_settings
 from glomseg.errors import InvalidInputError, MissingInputError, OutputError
 from glomseg.files import json_text, make_folder, output_error, read_json, read_text, write_json, write_text
 
+ENSEMBLE = "ensemble.json"
+"""The file in the folder of a cross-validation that names its models, to be used together."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -120,8 +123,10 @@ def open_run(path: str | os.PathLike[str]) -> RunFolder:
 
 
 def model_path(path: str | os.PathLike[str]) -> Path:
-    """Return the model file that a path stands for: itself, or the best (else last) model of a run folder."""
+    """Return the file that a path stands for: itself, a run folder's best (else last) model, a folder's ensemble."""
     path = Path(path)
+    if (path / ENSEMBLE).is_file():
+        return path / ENSEMBLE
     if path.is_dir():
         run = open_run(path)
         found = next((model for model in (run.best_model, run.last_model) if model.is_file()), None)

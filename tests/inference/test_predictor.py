@@ -35,7 +35,11 @@ def test_pixels_are_normalised_classified_and_enlarged_to_the_image():
     image[:, 4:, 0] = 200
     made = predictor()
     found = made.predict(image, keep_probabilities=True)
-    assert made.model.saw[0, :, 0, 7].tolist() == [2.0, -1.0, -1.0]  # (value - mean) / std, channels red, green, blue
+    assert made.networks[0].saw[0, :, 0, 7].tolist() == [
+        2.0,
+        -1.0,
+        -1.0,
+    ]  # (value - mean) / std, channels red, green, blue
     assert found.mask.dtype == np.uint8
     assert found.mask.tolist() == [[0, 0, 0, 0, 1, 1, 1, 1]] * 6
     assert found.probabilities.shape == (2, 6, 8)
@@ -64,7 +68,7 @@ def test_a_tie_is_background():
 def test_the_network_sees_the_working_size_and_the_mask_has_the_images(scaling, mpp, working):
     made = predictor(dataclasses.replace(CARD, scaling=scaling))
     found = made.predict(np.zeros((40, 60, 3), np.uint8), mpp=mpp)
-    assert made.model.saw.shape[-2:] == working
+    assert made.networks[0].saw.shape[-2:] == working
     assert found.mask.shape == (40, 60)
     assert found.mpp == mpp
 

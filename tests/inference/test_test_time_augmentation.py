@@ -39,9 +39,9 @@ def test_probabilities_are_the_mean_over_scales_and_flips_at_the_images_size():
     tta = TestTimeAugmentation(scales=(0.5, 1.0, 1.5), flips=("none", "vertical", "horizontal"))
     made = predictor(tta)
     found = made.predict(IMAGE, keep_probabilities=True)
-    assert [tuple(view.shape[-2:]) for view in made.model.saw] == [(10, 15)] * 3 + [(20, 30)] * 3 + [(30, 45)] * 3
-    assert torch.equal(made.model.saw[4], made.model.saw[3].flip(-2))
-    assert torch.equal(made.model.saw[5], made.model.saw[3].flip(-1))
+    assert [tuple(view.shape[-2:]) for view in made.networks[0].saw] == [(10, 15)] * 3 + [(20, 30)] * 3 + [(30, 45)] * 3
+    assert torch.equal(made.networks[0].saw[4], made.networks[0].saw[3].flip(-2))
+    assert torch.equal(made.networks[0].saw[5], made.networks[0].saw[3].flip(-1))
     expected = []
     for scale in tta.scales:
         alone = predictor(None, dataclasses.replace(CARD, scaling=Scaling(factor=scale)))
@@ -91,8 +91,8 @@ def test_windows_and_the_working_scale_are_those_of_the_card():
     )
     made = predictor(TestTimeAugmentation(scales=(2.0,), flips=("both",)), card)
     made.predict(IMAGE, mpp=1.0)  # 20 x 30 pixels become 10 x 15, twice that with the scale
-    assert len(made.model.saw) == 3 * 4
-    assert {tuple(view.shape[-2:]) for view in made.model.saw} == {(8, 8)}
+    assert len(made.networks[0].saw) == 3 * 4
+    assert {tuple(view.shape[-2:]) for view in made.networks[0].saw} == {(8, 8)}
 
 
 def test_one_view_is_the_plain_prediction():

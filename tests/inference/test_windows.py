@@ -70,7 +70,7 @@ def test_logits_of_windows_are_averaged_where_they_overlap():
 def test_an_image_smaller_than_the_window_is_seen_unpadded():
     made = predictor(Inference(window_px=(32, 8), stride_px=(16, 8)))
     assert made.logits(image(12, 16)).shape == (1, 2, 12, 16)
-    assert [tuple(part.shape[-2:]) for part in made.model.saw] == [(12, 8), (12, 8)]
+    assert [tuple(part.shape[-2:]) for part in made.networks[0].saw] == [(12, 8), (12, 8)]
 
 
 def test_corners_lie_on_corners_if_the_card_says_so():

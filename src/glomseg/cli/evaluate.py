@@ -26,7 +26,7 @@ def evaluate(
     weights: Path | None = None,
     map_: Annotated[list[str] | None, Parameter(name="--map", negative="")] = None,
     worst: int = 4,
-    min_area: int = 0,
+    min_area: int | None = None,
     tolerance: float = 5.0,
     device: str = "auto",
     precision: str = "auto",
@@ -38,7 +38,8 @@ def evaluate(
     Parameters
     ----------
     model
-        A model file; a run folder, whose best model is taken; or a .pth checkpoint of MMSegmentation.
+        A model file; a run folder, whose best model is taken; the folder of a cross-validation, whose models are taken
+        together; or a .pth checkpoint of MMSegmentation.
     data
         Folder of tiles and masks.
     part
@@ -54,7 +55,8 @@ def evaluate(
     worst
         Also draw the maps of this many tiles with the most wrong pixels.
     min_area
-        Count no predicted object with fewer pixels than this.
+        Count no predicted object with fewer pixels than this; all count by default, unless a size was chosen with the
+        model.
     tolerance
         How far an outline may lie off in the surface Dice, in um, or in px without --mpp.
     device
@@ -66,7 +68,6 @@ def evaluate(
     options
         How the data set is read.
     """
-    from glomseg.metrics.intervals import MIN_GROUPS
     from glomseg.runs import model_path
     from glomseg.steps.evaluate import default_part, evaluate_model
 
@@ -88,14 +89,7 @@ def evaluate(
         tta=tta_with(tta),
         progress=progress_bar,
     )
-    evaluation = result.evaluation
-    n_tiles, n_groups = counted(len(evaluation.tiles), "tile"), counted(len(evaluation.groups), "group")
-    say(f"{part}: {n_tiles} of {n_groups}")
-    for name, objects in zip(evaluation.classes.names[1:], evaluation.objects, strict=True):
-        say(*object_summary(name, objects, unit="px" if dataset.mpp is None else "um"))
-    _show_pixels(evaluation)
-    if 1 < len(evaluation.groups) < MIN_GROUPS:
-        _show_groups(evaluation)
+    show_evaluation(result.evaluation, part=part, unit="px" if dataset.mpp is None else "um")
     for note in result.notes:
         say_warning(note)
     for name, reason in result.failed.items():
@@ -104,6 +98,19 @@ def evaluate(
         say_warning(f"no map of {name!r}: {reason}")
     say(f"Written to {result.out}")
     return 1 if result.failed or result.undrawn else 0
+
+
+def show_evaluation(evaluation: "Evaluation", *, part: str, unit: str) -> None:
+    """Show the figures of a part: its objects first, then its pixels, and its groups where they are few."""
+    from glomseg.metrics.intervals import MIN_GROUPS
+
+    n_tiles, n_groups = counted(len(evaluation.tiles), "tile"), counted(len(evaluation.groups), "group")
+    say(f"{part}: {n_tiles} of {n_groups}")
+    for name, objects in zip(evaluation.classes.names[1:], evaluation.objects, strict=True):
+        say(*object_summary(name, objects, unit=unit))
+    _show_pixels(evaluation)
+    if 1 < len(evaluation.groups) < MIN_GROUPS:
+        _show_groups(evaluation)
 
 
 def object_summary(name: str, found: "ObjectEvaluation", *, unit: str) -> list[str]:

@@ -47,7 +47,7 @@ def predict(
     mpp: float | None = None,
     opacity: float = 0.5,
     overlays: bool = True,
-    min_area: int = 0,
+    min_area: int | None = None,
     device: str = "auto",
     precision: str = "auto",
     tta: TtaOptions | None = None,
@@ -61,7 +61,8 @@ def predict(
     Parameters
     ----------
     model
-        A model file; a run folder, whose best model is taken; or a .pth checkpoint of MMSegmentation.
+        A model file; a run folder, whose best model is taken; the folder of a cross-validation, whose models are taken
+        together; or a .pth checkpoint of MMSegmentation.
     images
         Files, folders or patterns such as "tiles/*.png" and "slides/*.svs".
     out
@@ -78,7 +79,8 @@ def predict(
     overlays
         Draw overlays of tiles.
     min_area
-        Leave components of tiles below this many pixels out of the table.
+        Leave components of tiles below this many pixels out of the table; none by default, unless a size was chosen
+        with the model.
     device
         auto, cpu, cuda, cuda:1 or mps.
     precision

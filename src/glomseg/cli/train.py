@@ -91,7 +91,7 @@ def train(
             },
         )
     hardware = Hardware(device=device, devices=devices, nodes=nodes, precision=precision)
-    overrides = [*(set_ or []), *([] if weights is None else [f"model.weights={_toml_text(weights)}"])]
+    overrides = [*(set_ or []), *([] if weights is None else [f"model.weights={toml_text(weights)}"])]
     if config is not None:
         result = _train_from_config(config, data, overrides, out=out, hardware=hardware, options=options)
     else:
@@ -202,5 +202,6 @@ def _run_name(data: str, recipe: str) -> Path:
     return Path("runs") / f"{data}-{recipe}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def _toml_text(value: str) -> str:
+def toml_text(value: str) -> str:
+    """Return a string as TOML writes it, as `--set` takes it."""
     return "'''" + value + "'''"

@@ -92,8 +92,8 @@ def _are_places(pairs: Iterable[tuple[int, int]]) -> bool:
     return is_grid or bool(min(median(xs), median(ys)) >= _LARGE)
 
 
-def groups_by_pattern(names: Iterable[str], pattern: str) -> dict[str, str]:
-    """Return for each name what the one group of a regular expression finds in it.
+def groups_by_pattern(names: Iterable[str], pattern: str, *, flag: str = "--group-pattern") -> dict[str, str]:
+    """Return for each name what the one group of a regular expression finds in it; `flag` names it in errors.
 
     Raises
     ------
@@ -103,10 +103,10 @@ def groups_by_pattern(names: Iterable[str], pattern: str) -> dict[str, str]:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise InvalidInputError(f"--group-pattern {pattern!r} is no regular expression: {error}") from error
+        raise InvalidInputError(f"{flag} {pattern!r} is no regular expression: {error}") from error
     if "group" not in compiled.groupindex and compiled.groups != 1:
         raise InvalidInputError(
-            f"--group-pattern {pattern!r} has {compiled.groups} groups; it needs one, or one named group: "
+            f"{flag} {pattern!r} has {compiled.groups} groups; it needs one, or one named group: "
             "(?P<group>...), for example '^([^_]+_[^_]+)_'"
         )
     key: int | str = "group" if "group" in compiled.groupindex else 1
@@ -114,6 +114,6 @@ def groups_by_pattern(names: Iterable[str], pattern: str) -> dict[str, str]:
     for name in names:
         match = compiled.search(name)
         if match is None or not match[key]:
-            raise InvalidInputError(f"--group-pattern {pattern!r} finds no group in the name {name!r}")
+            raise InvalidInputError(f"{flag} {pattern!r} finds no group in the name {name!r}")
         groups[name] = match[key]
     return groups

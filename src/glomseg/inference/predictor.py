@@ -14,6 +14,7 @@ from glomseg.data.crops import resize
 from glomseg.devices import autocast_dtype, choose_device, choose_precision
 from glomseg.errors import InvalidInputError
 from glomseg.images import MAX_PIXELS
+from glomseg.inference.ensemble import SmallestObject, ensemble_card, read_ensemble
 from glomseg.inference.flipping import mean_over_flips
 from glomseg.inference.runtime import prepare_for_inference
 from glomseg.models.model_files import load_model
@@ -25,6 +26,8 @@ Image = NDArray[np.uint8]
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt")
 
+_ONE_VIEW = TestTimeAugmentation(flips=("none",))
+
 
 class Predictor:
     """A model made ready to predict images; it keeps nothing between calls.
@@ -32,7 +35,8 @@ class Predictor:
     Parameters
     ----------
     model
-        A network with logits as output. It is put into evaluation mode and moved to the device.
+        A network with logits as output, or several, whose mean probabilities are the prediction; they are run one
+        after the other. They are put into evaluation mode and moved to the device.
     card
         How images have to be prepared for it.
     device
@@ -45,6 +49,8 @@ class Predictor:
         Where the weights are from, if from a file.
     notes
         What is otherwise than where the model was made, in sentences.
+    smallest
+        The smallest object that counts, where one was chosen with the model.
 
     Examples
     --------
@@ -55,7 +61,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | Sequence[nn.Module],
         card: ModelCard,
         *,
         device: str = "auto",
@@ -63,14 +69,17 @@ class Predictor:
         tta: TestTimeAugmentation | None = None,
         file: Path | None = None,
         notes: tuple[str, ...] = (),
+        smallest: SmallestObject | None = None,
     ) -> None:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
-        self.model = model.to(self.device).eval()
+        networks = (model,) if isinstance(model, nn.Module) else model
+        self.networks = tuple(network.to(self.device).eval() for network in networks)
         self.card = card
         self.tta = tta
         self.file = file
         self.notes = notes
+        self.smallest = smallest
 
     def predict(self, image: Image, *, mpp: float | None = None, keep_probabilities: bool = False) -> Prediction:
         """Return the class of every pixel of an image (H, W, 3) uint8 RGB, at the image's resolution.
@@ -91,12 +100,12 @@ class Predictor:
             numbers overflow in the chosen precision.
         """
         threshold = self.card.inference.threshold
-        if self.tta is None:
+        if self.tta is None and len(self.networks) == 1:
             logits = self._finite(self.logits(image, mpp=mpp))
             mask = most_likely_classes(logits, threshold=threshold)
             probabilities = class_probabilities(logits) if keep_probabilities else None
         else:
-            probabilities = self._finite(self.mean_probabilities(image, self.tta, mpp=mpp))
+            probabilities = self._finite(self.mean_probabilities(image, self.tta or _ONE_VIEW, mpp=mpp))
             # (B, 2, H, W) for a single logit too, whose threshold is then that of the second class.
             mask = (probabilities.argmax(dim=1) if threshold is None else probabilities[:, 1] > threshold).byte()
         return Prediction(
@@ -106,8 +115,17 @@ class Predictor:
             mpp=mpp,
         )
 
+    def min_area_px(self, given: int | None, *, mpp: float | None) -> int:
+        """Return the area in pixels below which objects do not count: the given one, else the one that was chosen."""
+        if given is not None:
+            return given
+        return 0 if self.smallest is None else self.smallest.area_px(mpp) or 0
+
     def logits(self, image: Image, *, mpp: float | None = None) -> Tensor:
-        """Return the (1, C, H, W) float32 logits at the image's own resolution; test-time augmentation has none."""
+        """Return the (1, C, H, W) float32 logits at the image's own resolution.
+
+        Test-time augmentation and an ensemble have none, since they are means of probabilities.
+        """
         return self._seen_at(self.card.scaling, image, mpp=mpp, network=self.enlarged_logits)
 
     def mean_probabilities(self, image: Image, tta: TestTimeAugmentation, *, mpp: float | None = None) -> Tensor:
@@ -123,7 +141,7 @@ class Predictor:
 
         def over_flips(batch: Tensor, *, image_size: tuple[int, int]) -> Tensor:
             def predict(view: Tensor) -> Tensor:
-                return class_probabilities(self.enlarged_logits(view, image_size=image_size))
+                return self.view_probabilities(view, image_size=image_size)
 
             return mean_over_flips(batch, tta.flips, predict=predict)
 
@@ -175,37 +193,64 @@ class Predictor:
         std = torch.tensor(self.card.std, device=self.device).view(1, 3, 1, 1)
         return (batch.float() - mean) / std
 
+    def view_probabilities(self, batch: Tensor, *, image_size: tuple[int, int]) -> Tensor:
+        """Return the (B, C, H, W) float32 probabilities of a prepared batch, the mean over the networks.
+
+        They are run and added up one after the other, so memory holds the sum and one of them.
+        """
+        total: Tensor | None = None
+        with torch.inference_mode():
+            for network in self.networks:
+                probabilities = class_probabilities(self._enlarged_logits(network, batch, image_size=image_size))
+                total = probabilities if total is None else total.add_(probabilities)
+            assert total is not None
+            return total.div_(len(self.networks))
+
     def enlarged_logits(self, batch: Tensor, *, image_size: tuple[int, int]) -> Tensor:
         """Return the (B, C, H, W) float32 logits of a prepared batch (B, 3, h, w) at the image's size (H, W).
+
+        Raises
+        ------
+        ValueError
+            If there are several networks, which have no logits in common.
 
         Conventions
         -----------
         As in MMSegmentation the logits are enlarged twice, bilinearly: from the head's resolution to the working
         size (or the window's), then to the image's.
         """
+        if len(self.networks) > 1:
+            raise ValueError("an ensemble has no logits; take its probabilities")
+        return self._enlarged_logits(self.networks[0], batch, image_size=image_size)
+
+    def _enlarged_logits(self, network: nn.Module, batch: Tensor, *, image_size: tuple[int, int]) -> Tensor:
         inference = self.card.inference
         dtype = autocast_dtype(self.precision)
         with torch.inference_mode(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             if inference.window_px is None or inference.stride_px is None:
-                logits = self._window_logits(batch)
+                logits = self._window_logits(network, batch)
             else:
-                logits = self._logits_of_windows(batch, window_px=inference.window_px, stride_px=inference.stride_px)
+                logits = self._logits_of_windows(
+                    network, batch, window_px=inference.window_px, stride_px=inference.stride_px
+                )
             if image_size != (batch.shape[-2], batch.shape[-1]):
                 logits = self._enlarged(logits, image_size)
         return logits
 
-    def _window_logits(self, batch: Tensor) -> Tensor:
-        logits: Tensor = self.model(batch).main.float()
+    def _window_logits(self, network: nn.Module, batch: Tensor) -> Tensor:
+        logits: Tensor = network(batch).main.float()
         return self._enlarged(logits, (batch.shape[-2], batch.shape[-1]))
 
-    def _logits_of_windows(self, batch: Tensor, *, window_px: tuple[int, int], stride_px: tuple[int, int]) -> Tensor:
+    def _logits_of_windows(
+        self, network: nn.Module, batch: Tensor, *, window_px: tuple[int, int], stride_px: tuple[int, int]
+    ) -> Tensor:
         """Return the mean of the logits of all windows that see a pixel."""
         height, width = batch.shape[-2:]
         total: Tensor | None = None
         count = torch.zeros((height, width), device=batch.device)
         for top, bottom in window_spans(height, window_px=window_px[0], stride_px=stride_px[0]):
             for left, right in window_spans(width, window_px=window_px[1], stride_px=stride_px[1]):
-                logits = self._window_logits(batch[..., top:bottom, left:right])
+                logits = self._window_logits(network, batch[..., top:bottom, left:right])
                 if total is None:
                     total = logits.new_zeros((*logits.shape[:2], height, width))
                 total[..., top:bottom, left:right] += logits
@@ -262,37 +307,54 @@ def load_predictor(
     precision: str = "auto",
     tta: TestTimeAugmentation | bool = False,
 ) -> Predictor:
-    """Return a predictor from a model file, from a run folder, or from what MMSegmentation wrote.
+    """Return a predictor from a model file, a run folder, an ensemble, or from what MMSegmentation wrote.
 
     Parameters
     ----------
     path
-        A model file; a run folder, whose best model is taken; a ``.pth`` checkpoint of MMSegmentation that holds its
-        config; or, with `weights`, a config.
+        A model file; a run folder, whose best model is taken; the folder of a cross-validation, whose models are
+        taken together, or an ``ensemble.json``; a ``.pth`` checkpoint of MMSegmentation that holds its config; or,
+        with `weights`, a config.
     weights
         The checkpoint that belongs to a config.
     device, precision
         As `Predictor` takes them.
     tta
         Test-time augmentation: these views; or True for those that belong to the model (an imported one may have
-        some), and for the default ones if it has none.
+        some), and for the default ones if it has none. Views that were chosen with an ensemble are taken for False too.
+
+    Raises
+    ------
+    InvalidInputError
+        If a file is damaged, or the members of an ensemble do not belong together.
     """
     path = model_path(path)
     notes: tuple[str, ...] = ()
-    if weights is not None or path.suffix in CHECKPOINT_SUFFIXES:
+    smallest: SmallestObject | None = None
+    if weights is None and path.suffix == ".json":
+        ensemble = read_ensemble(path)
+        loaded = [load_model(member.file) for member in ensemble.members]
+        models = [network for network, _ in loaded]
+        cards = {member.name: own for member, (_, own) in zip(ensemble.members, loaded, strict=True)}
+        card, notes = ensemble_card(ensemble, cards), ensemble.notes(cards)
+        smallest, tta = ensemble.smallest, tta or ensemble.tta or False
+    elif weights is not None or path.suffix in CHECKPOINT_SUFFIXES:
         imported = load_openmmlab(path if weights is None else weights, config=None if weights is None else path)
-        model, card, notes = imported.network, imported.card, imported.notes
+        models, card, notes = [imported.network], imported.card, imported.notes
         path = path if weights is None else Path(weights)
     else:
         model, card = load_model(path)
+        models = [model]
     chosen = choose_device(device)
     precision = choose_precision(precision, chosen)
-    fast = prepare_for_inference(model, device=chosen, precision=precision)
+    fast = [prepare_for_inference(model, device=chosen, precision=precision) for model in models]
     if tta is True:
         tta = card.tta or TestTimeAugmentation()
     if tta:
         notes = (*notes, _tta_note(tta, own=card.scaling))
-    return Predictor(fast, card, device=str(chosen), precision=precision, tta=tta or None, file=path, notes=notes)
+    return Predictor(
+        fast, card, device=str(chosen), precision=precision, tta=tta or None, file=path, notes=notes, smallest=smallest
+    )
 
 
 def scale_note(card: ModelCard, *, mpp: float | None) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from glomseg.errors import InvalidInputError
 from glomseg.inference.flipping import mean_over_flips
-from glomseg.inference.predictor import Predictor, class_probabilities, is_out_of_memory
+from glomseg.inference.predictor import Predictor, is_out_of_memory
 from glomseg.inference.slide_bands import BandBlender
 from glomseg.inference.slide_grid import ReadTile, SlideGrid, Span, tiles_of_band, tiles_up_to_band
 from glomseg.inference.slide_reading import read_ahead
@@ -108,12 +108,12 @@ def predict_slide(
 def window_probabilities(predictor: Predictor, batch: Tensor) -> Tensor:
     """Return the (B, C, h, w) float32 probabilities of prepared windows (B, 3, h, w), at their own size.
 
-    With test-time augmentation they are the mean over its flips.
+    With test-time augmentation they are the mean over its flips, of an ensemble that over its networks.
     """
     size = (batch.shape[-2], batch.shape[-1])
 
     def probabilities(view: Tensor) -> Tensor:
-        return class_probabilities(predictor.enlarged_logits(view, image_size=size))
+        return predictor.view_probabilities(view, image_size=size)
 
     if predictor.tta is None:
         return probabilities(batch)

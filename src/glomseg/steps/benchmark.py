@@ -95,7 +95,7 @@ def benchmark_model(
     Parameters
     ----------
     model
-        A model file or a run folder.
+        As in `load_predictor`, but no checkpoint of MMSegmentation whose config is a file of its own.
     images
         Files, folders or patterns; none draws synthetic tissue of `size_px`.
     size_px
@@ -163,7 +163,8 @@ def _time_model(predictor: Predictor, image: NDArray[np.uint8], *, mpp: float | 
     batch = predictor.prepare([resize(image, height=size[0], width=size[1], interpolation=scaling.interpolation)])
     _synchronize(predictor.device)
     start = time.perf_counter()
-    predictor.enlarged_logits(batch, image_size=(height, width)).argmax(dim=1).to(torch.uint8).cpu()
+    scores = predictor.enlarged_logits if len(predictor.networks) == 1 else predictor.view_probabilities
+    scores(batch, image_size=(height, width)).argmax(dim=1).to(torch.uint8).cpu()
     _synchronize(predictor.device)
     return time.perf_counter() - start
 

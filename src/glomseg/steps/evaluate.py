@@ -73,8 +73,9 @@ def evaluate_model(
     split: str | os.PathLike[str] | None = None,
     maps: Sequence[str] = (),
     n_worst: int = 4,
-    min_area_px: int = 0,
+    min_area_px: int | None = None,
     tolerance: float = TOLERANCE,
+    remarks: Sequence[str] = (),
     device: str = "auto",
     precision: str = "auto",
     tta: TestTimeAugmentation | bool = False,
@@ -89,7 +90,8 @@ def evaluate_model(
     Parameters
     ----------
     model
-        A model file; a run folder, whose best model is taken; or a checkpoint of MMSegmentation with its config in it.
+        A model file; a run folder, whose best model is taken; the folder of a cross-validation, whose models are taken
+        together; or a checkpoint of MMSegmentation with its config in it.
     dataset
         Tiles with masks, of the model's classes.
     out
@@ -105,9 +107,12 @@ def evaluate_model(
     n_worst
         How many of the tiles with the most wrong pixels are drawn too.
     min_area_px
-        Smaller predicted objects are not counted among the objects; pixels are counted all the same.
+        Smaller predicted objects are not counted among the objects; pixels are counted all the same. None takes the
+        size that was chosen with an ensemble, else 0.
     tolerance
         How far an outline may lie off in the surface Dice, in um, or in px where the data set has no mpp.
+    remarks
+        Sentences that stand before the notes.
     device, precision, tta
         As in `load_predictor`.
     progress
@@ -120,12 +125,13 @@ def evaluate_model(
     """
     if n_worst < 0:
         raise InvalidInputError(f"--worst {n_worst} is below zero; 0 draws no map but those asked for")
-    if min_area_px < 0:
+    if min_area_px is not None and min_area_px < 0:
         raise InvalidInputError(f"--min-area {min_area_px} is below zero; 0 counts every object")
     if not 0 <= tolerance < math.inf:
         raise InvalidInputError(f"--tolerance {tolerance} is no distance; it is 0 or more, and 5 by default")
     predictor = load_predictor(model, weights=weights, device=device, precision=precision, tta=tta)
     classes = _check_classes(predictor.card, dataset)
+    min_area_px = predictor.min_area_px(min_area_px, mpp=dataset.mpp)
     part = part or default_part(model, dataset, split=split)
     samples, split = _samples(dataset, model_path(model), part=part, split=split)
     unknown = set(maps) - {sample.name for sample in samples}
@@ -146,7 +152,8 @@ def evaluate_model(
 
     evaluation = evaluate_counts(tiles, classes)
     image_hashes = {name: digest[:_HASH_DIGITS] for name, digest in tile_hashes.items()}
-    notes = (*predictor.notes, *evaluation_notes(predictor.card, evaluation, image_hashes, mpp=dataset.mpp))
+    found = evaluation_notes(predictor.card, evaluation, image_hashes, mpp=dataset.mpp)
+    notes = (*remarks, *predictor.notes, *found)
     drawn = [name for name in dict.fromkeys([*maps, *_worst(tiles, n_worst)]) if name not in failed]
     write_predictions(out, dataset, measured.kept)
     save_confusion_matrix(out / "confusion_matrix", evaluation.counts, classes)

@@ -41,7 +41,7 @@ def evaluation_notes(
         )
     if note := scale_note(card, mpp=mpp):
         notes.append(f"{note[0].upper()}{note[1:]}.")
-    return (*notes, *_notes_on_groups(evaluation))
+    return (*notes, *notes_on_groups(evaluation))
 
 
 def _listed(card: ModelCard, key: str) -> set[str]:
@@ -50,7 +50,7 @@ def _listed(card: ModelCard, key: str) -> set[str]:
     return {str(item) for item in value} if isinstance(value, (list, tuple)) else set()
 
 
-def _notes_on_groups(evaluation: Evaluation) -> list[str]:
+def notes_on_groups(evaluation: Evaluation) -> list[str]:
     """Return for which figures the groups are too few to give an interval."""
     n_groups = len(evaluation.groups)
     if n_groups == 1:

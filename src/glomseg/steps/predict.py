@@ -66,7 +66,7 @@ def predict_images(
     mpp: float | None = None,
     opacity: float = 0.5,
     overlays: bool = True,
-    min_area_px: int = 0,
+    min_area_px: int | None = None,
     device: str = "auto",
     precision: str = "auto",
     tta: TestTimeAugmentation | bool = False,
@@ -96,7 +96,8 @@ def predict_images(
     overlays
         Whether overlays are drawn.
     min_area_px
-        Smaller components are left out of the table (the mask keeps them).
+        Smaller components are left out of the table (the mask keeps them). None takes the size that was chosen with an
+        ensemble, else 0.
     device, precision, tta
         As in `load_predictor`.
     progress
@@ -115,11 +116,12 @@ def predict_images(
         raise InvalidInputError(f"--opacity {opacity} is not between 0 and 1")
     if mpp is not None and not 0 < mpp < 1000:
         raise InvalidInputError(f"--mpp {mpp} is not a plausible number of micrometres per pixel")
-    if min_area_px < 0:
+    if min_area_px is not None and min_area_px < 0:
         raise InvalidInputError(f"--min-area {min_area_px} is below zero; 0 keeps every component")
     paths = find_images(images)
     predictor = load_predictor(model, weights=weights, device=device, precision=precision, tta=tta)
     classes = predictor.card.classes
+    min_area_px = predictor.min_area_px(min_area_px, mpp=mpp)
     out = make_folder(out)
     _refuse_foreign_files(out, paths)
     predicted: list[PredictedImage] = []

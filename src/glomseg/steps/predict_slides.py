@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class SlideSettings:
     tissue_only
         Whether windows without tissue are taken for background instead of being predicted.
     objects
-        What counts as one object.
+        What counts as one object. A smallest diameter that was chosen with an ensemble takes the place of the default.
     probabilities
         Whether ``probability.tif`` is written.
     batch_size
@@ -181,6 +181,7 @@ def predict_slides(
             f"slides are predicted at the working size alone, but the test-time augmentation is of "
             f"{predictor.tta.describe()}; choose flips with --tta-flips horizontal,vertical,both"
         )
+    settings = _with_chosen_size(settings, predictor)
     batch = _Batch(predictor=predictor, settings=settings, out=make_folder(out), progress=progress)
     predicted: list[PredictedSlide] = []
     failed: dict[Path, str] = {}
@@ -202,6 +203,13 @@ def predict_slides(
         rows = [table_row(item.slide, item.folder, item.record) for item in predicted]
         write_csv(Path(out) / TABLE, rows, columns=table_columns(classes))
     return PredictedSlides(slides=tuple(predicted), failed=failed, notes=tuple(notes), out=Path(out))
+
+
+def _with_chosen_size(settings: SlideSettings, predictor: Predictor) -> SlideSettings:
+    smallest, objects = predictor.smallest, settings.objects
+    if smallest is None or smallest.unit != "um" or objects.min_diameter_um != ObjectSettings().min_diameter_um:
+        return settings
+    return replace(settings, objects=replace(objects, min_diameter_um=smallest.diameter))
 
 
 class _Batch:

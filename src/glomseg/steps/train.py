@@ -335,7 +335,7 @@ def _run(
     with progress("training", unit="step") as bar:
         outcome = execute(fabric, job, resume=resume, progress=bar, message=message)
     if fabric.is_global_zero:
-        save_training_curves(run.curves, _curve_rows(run), kept_step=_best_validation(run).get("step"))
+        save_training_curves(run.curves, _curve_rows(run), kept_step=best_validation(run).get("step"))
         ending = {
             "finished": outcome.finished,
             "last_step": outcome.step,
@@ -344,7 +344,7 @@ def _run(
         }
         write_json(run.manifest, {**manifest, **ending})
     fabric.barrier()
-    return TrainResult(run=run.path, step=outcome.step, finished=outcome.finished, validation=_best_validation(run))
+    return TrainResult(run=run.path, step=outcome.step, finished=outcome.finished, validation=best_validation(run))
 
 
 def _windows(
@@ -402,6 +402,7 @@ def _curve_rows(run: RunFolder) -> list[dict[str, Any]]:
     return rows
 
 
-def _best_validation(run: RunFolder) -> dict[str, Any]:
+def best_validation(run: RunFolder) -> dict[str, Any]:
+    """Return the figures of the step whose model was kept; empty without a validation part."""
     rows = [row for row in read_metrics(run) if row.get("event") == "val"]
     return max(rows, key=lambda row: float(row["score"]), default={})

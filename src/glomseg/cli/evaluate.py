@@ -68,7 +68,8 @@ def evaluate(
     """
     from glomseg.metrics.intervals import MIN_GROUPS
     from glomseg.runs import model_path
-    from glomseg.steps.evaluate import default_part, evaluate_model
+    from glomseg.steps.evaluate import evaluate_model
+    from glomseg.steps.evaluation_part import default_part
 
     dataset = open_with(data, options)
     part = part or default_part(model, dataset, split=split)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from glomseg.metrics.intervals import Interval, jackknife_interval
@@ -98,7 +98,7 @@ def object_doubt(
     }
 
 
-def rank_correlation(doubts: Sequence[float], errors: Sequence[float], groups: Sequence[str]) -> DoubtFigure:
+def rank_correlation(doubts: ArrayLike, errors: ArrayLike, groups: Sequence[str]) -> DoubtFigure:
     """Return whether what is doubted more is more wrong: Spearman's rank correlation, -1 to 1, of tiles.
 
     NaN with fewer than three tiles, or where all doubts or all errors are equal. Tiles whose doubt or error is NaN
@@ -129,7 +129,7 @@ def rank_correlation(doubts: Sequence[float], errors: Sequence[float], groups: S
     return replace(found, value=2 * found.value - 1, interval=interval)
 
 
-def separation(doubts: Sequence[float], is_wrong: Sequence[bool], groups: Sequence[str]) -> DoubtFigure:
+def separation(doubts: ArrayLike, is_wrong: ArrayLike, groups: Sequence[str]) -> DoubtFigure:
     """Return how well doubt tells wrong objects from right ones: the area under the ROC curve.
 
     That is the probability that of a wrong and a right object, each drawn at random, the wrong one is doubted more;

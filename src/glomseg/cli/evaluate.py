@@ -95,6 +95,7 @@ def evaluate(
     for name, objects in zip(evaluation.classes.names[1:], evaluation.objects, strict=True):
         say(*object_summary(name, objects, unit="px" if dataset.mpp is None else "um"))
     _show_pixels(evaluation)
+    say(*probability_summary(evaluation))
     if 1 < len(evaluation.groups) < MIN_GROUPS:
         _show_groups(evaluation)
     for note in result.notes:
@@ -136,6 +137,28 @@ def object_summary(name: str, found: "ObjectEvaluation", *, unit: str) -> list[s
             f"95 % Hausdorff distance {figures['hausdorff_95']:.1f} {unit}"
         )
     return words
+
+
+def probability_summary(evaluation: "Evaluation") -> list[str]:
+    """Return in one line how far the probabilities can be taken at their word, and whether doubt finds errors."""
+    found, words = evaluation.calibration, []
+    if found is not None and found.counts.n_pixels:
+        surer = found.figures["overconfidence"]
+        words.append(
+            f"calibration: ECE {_percent(found.figures['ece'])}{_in_brackets(found.intervals['ece'])}, "
+            f"{'surer' if surer > 0 else 'less sure'} than right by {_percent(abs(surer))}"
+        )
+    doubts = {"rank correlation with the error of tiles": evaluation.doubt.get("expected_error")}
+    for name, objects in zip(evaluation.classes.names[1:], evaluation.objects, strict=False):
+        doubts[f"tells invented {name} from found with an AUC of"] = objects.doubt.get("expected_error")
+    told = [
+        f"{label} {figure.value:.2f}{_in_brackets(figure.interval, '{:.2f}'.format)}"
+        for label, figure in doubts.items()
+        if figure is not None and figure.value == figure.value
+    ]
+    if told:
+        words.append(f"doubt: {', '.join(told)}")
+    return ["; ".join(words)] if words else []
 
 
 def _show_pixels(evaluation: "Evaluation") -> None:

@@ -23,6 +23,7 @@ COMMANDS = (
     ("split", "Divide a data set into training, validation and test parts by slide."),
     ("train", "Train a model on a folder of tiles and masks."),
     ("evaluate", "Measure a model on a part of a data set."),
+    ("calibrate", "Make a model's probabilities what they say."),
     ("compare", "Compare evaluations of the same tiles, paired by slide."),
     ("report", "Write a page on an evaluation that opens in any browser."),
     ("predict", "Find glomeruli in tiles and whole slides."),

@@ -145,7 +145,8 @@ def probability_summary(evaluation: "Evaluation") -> list[str]:
     if found is not None and found.counts.n_pixels:
         surer = found.figures["overconfidence"]
         words.append(
-            f"calibration: ECE {_percent(found.figures['ece'])}{_in_brackets(found.intervals['ece'])}, "
+            f"calibration: ECE {_percent(found.figures['ece'])}{_in_brackets(found.intervals['ece'])}, foreground "
+            f"{_percent(found.figures['foreground_ece'])}{_in_brackets(found.intervals['foreground_ece'])}, "
             f"{'surer' if surer > 0 else 'less sure'} than right by {_percent(abs(surer))}"
         )
     doubts = {"rank correlation with the error of tiles": evaluation.doubt.get("expected_error")}

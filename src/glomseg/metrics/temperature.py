@@ -78,8 +78,8 @@ def fit_temperature(
         raise InvalidInputError(
             f"the log loss still falls at a temperature of {temperature:.3g}, the last that is tried: "
             + (
-                "hardly a pixel is wrong, so nothing tells how sure the model may be: calibrate with more tiles; or the "
-                "model is hardly trained"
+                "hardly a pixel is wrong, so nothing tells how sure the model may be: calibrate with more tiles; "
+                "or the model is hardly trained"
                 if temperature < 1
                 else "the model is sure of what is wrong nearly everywhere; look at an evaluation of it first"
             )

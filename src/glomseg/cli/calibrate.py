@@ -10,9 +10,9 @@ from glomseg.cli.options import DatasetOptions, TtaOptions, open_with, tta_with
 from glomseg.data.findings import counted
 
 _ROWS = (
-    ("ece", "calibration error (ECE), %", 100),
-    ("overconfidence", "surer than right by, %", 100),
-    ("foreground_ece", "ECE of the foreground, %", 100),
+    ("ece", "ECE, %", 100),
+    ("overconfidence", "surer than right, %", 100),
+    ("foreground_ece", "foreground ECE, %", 100),
     ("brier", "Brier score, %", 100),
     ("log_loss", "log loss, nats", 1),
 )

@@ -98,7 +98,7 @@ def test_a_data_set_that_moved_is_found_where_one_says(folder, tmp_path):
     shutil.move(folder / "data", moved)
     lost = write_report(folder / "run", out=tmp_path / "r.html")
     assert (lost.n_pictures, len(lost.failed)) == (0, 4)
-    assert "4 tiles cannot be shown; the first, A_S0_T0: image" in lost.notes[0]
+    assert "4 tiles cannot be shown; the first, A_S0_T0: mask" in lost.notes[0]
     found = write_report(folder / "run", out=tmp_path / "r.html", data=moved)
     assert (found.n_pictures, found.notes) == (4, ())
 

@@ -49,7 +49,17 @@ from .metrics.boundary import (
     count_boundaries as count_boundaries,
     hausdorff_95 as hausdorff_95,
 )
+from .metrics.calibration import (
+    CalibrationCounts as CalibrationCounts,
+    calibration_figures as calibration_figures,
+    count_calibration as count_calibration,
+)
+from .metrics.calibration_evaluation import (
+    CalibrationEvaluation as CalibrationEvaluation,
+    evaluate_calibration as evaluate_calibration,
+)
 from .metrics.comparison import Difference as Difference, compare_counts as compare_counts
+from .metrics.doubt import DoubtFigure as DoubtFigure, rank_correlation as rank_correlation, separation as separation
 from .metrics.evaluation import Evaluation as Evaluation, evaluate_counts as evaluate_counts
 from .metrics.intervals import Interval as Interval, group_intervals as group_intervals
 from .metrics.matching import Matching as Matching, label_objects as label_objects, match_objects as match_objects
@@ -65,6 +75,7 @@ from .metrics.pixels import (
     count_pixels as count_pixels,
     pixel_metrics as pixel_metrics,
 )
+from .metrics.temperature import fit_temperature as fit_temperature, with_temperature as with_temperature
 from .models.build import ARCHITECTURES as ARCHITECTURES, build_model as build_model
 from .models.known_weights import KNOWN_WEIGHTS as KNOWN_WEIGHTS, fetch_weights as fetch_weights
 from .models.model_files import load_model as load_model, save_model as save_model
@@ -75,6 +86,7 @@ from .slides.rasterize import rasterize as rasterize
 from .slides.slide import Slide as Slide
 from .slides.tissue import Tissue as Tissue, find_tissue as find_tissue
 from .steps.benchmark import BenchmarkResult as BenchmarkResult, benchmark_model as benchmark_model
+from .steps.calibrate import CalibrationResult as CalibrationResult, calibrate_model as calibrate_model
 from .steps.compare import (
     Comparison as Comparison,
     ComparisonResult as ComparisonResult,

@@ -293,12 +293,16 @@ class Inference:
     threshold
         For networks with a single logit for two classes: the probability above which a pixel is of
         the second class. None where every class has its own logit.
+    temperature
+        What makes the probabilities what they say: each to the power of one over it, their sum again 1. Above 1 they
+        become less sure. Masks are of the probabilities before it, so they stay what they are whatever it is.
     """
 
     window_px: tuple[int, int] | None = None
     stride_px: tuple[int, int] | None = None
     align_corners: bool = False
     threshold: float | None = None
+    temperature: float = 1.0
 
 
 FLIPS = ("none", "horizontal", "vertical", "both")
@@ -422,6 +426,10 @@ class Prediction:
         (H, W) uint8 class index.
     probabilities
         (C, H, W) float32, each pixel's sum 1; None unless asked for.
+    disagreement
+        (H, W) float32, how far the views of the image contradict each other: the mutual information between view and
+        class over the logarithm of the number of classes, 0 (all say the same) to 1. None where there is one view, or
+        no probabilities were asked for.
     classes
         What the indices mean.
     mpp
@@ -431,4 +439,5 @@ class Prediction:
     mask: NDArray[np.uint8]
     classes: Classes
     probabilities: NDArray[np.float32] | None = None
+    disagreement: NDArray[np.float32] | None = None
     mpp: float | None = None

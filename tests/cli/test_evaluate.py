@@ -6,8 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from glomseg.cli.evaluate import object_summary
+from glomseg.cli.evaluate import object_summary, probability_summary
+from glomseg.metrics.evaluation import TileCounts, evaluate_counts
 from glomseg.metrics.object_evaluation import evaluate_objects, measure_objects
+from glomseg.metrics.pixels import PixelCounts
+from glomseg.types import GLOMERULUS
 
 CPU = ("--device", "cpu", "--precision", "32-true")
 
@@ -172,3 +175,20 @@ def test_few_groups_are_shown_themselves(tiny_model, tiny_dataset, tmp_path, glo
     assert "by group" in few
     assert "T01" in few
     assert "2 groups bear these figures: so few cannot tell" in complained
+
+
+def test_probabilities_are_summed_up_in_one_line(tiny_model, tiny_dataset, tmp_path, glomseg):
+    _, said, _ = glomseg("evaluate", tiny_model, tiny_dataset, "--out", tmp_path / "out", "--worst", 0, *CPU)
+    (line,) = [line for line in said.splitlines() if line.startswith("calibration: ECE ")]
+    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    figures = written["calibration"]["figures"]
+    assert line.startswith(f"calibration: ECE {100 * figures['ece']:.2f} [")
+    assert f"foreground {100 * figures['foreground_ece']:.2f} [" in line
+    side = "surer" if figures["overconfidence"] > 0 else "less sure"
+    assert f"{side} than right by {100 * abs(figures['overconfidence']):.2f}" in line
+    correlation = written["doubt"]["expected_error"]["value"]
+    assert f"doubt: rank correlation with the error of tiles {correlation:.2f}" in line
+    assert probability_summary(evaluate_counts([TileCounts(**NOTHING)], GLOMERULUS)) == []
+
+
+NOTHING = {"name": "a", "group": "a", "counts": PixelCounts.zero(2)}

@@ -1,5 +1,8 @@
 """glomseg export."""
 
+import dataclasses
+
+from glomseg.models.model_files import load_model, save_model
 from glomseg.models.openmmlab.importing import load_openmmlab
 
 
@@ -15,3 +18,13 @@ def test_a_format_that_is_not_known(tiny_model, tmp_path, glomseg):
     code, _, complained = glomseg("export", tiny_model, "--format", "onnx", "-o", tmp_path)
     assert code == 1
     assert "'onnx' is not known; there is mmseg" in complained
+
+
+def test_a_temperature_is_left_behind_and_said(tiny_model, tmp_path, glomseg):
+    model, card = load_model(tiny_model)
+    warm = dataclasses.replace(card, inference=dataclasses.replace(card.inference, temperature=1.5))
+    save_model(tmp_path / "warm.safetensors", model, warm)
+    code, _, complained = glomseg("export", tmp_path / "warm.safetensors", "-o", tmp_path / "out")
+    assert code == 0
+    assert "note: MMSegmentation knows no temperature: its masks are the same" in complained
+    assert "before 1.5 was fitted" in complained

@@ -2,18 +2,11 @@
 
 import json
 
-import numpy as np
 import pytest
 
 from glomseg.data.dataset import open_dataset
-from glomseg.data.predictions import KeptPrediction, expected_error_share, read_predictions, write_predictions
+from glomseg.data.predictions import KeptPrediction, read_predictions, write_predictions
 from glomseg.errors import InvalidInputError, MissingInputError
-
-
-def test_doubt_is_what_is_left_to_certainty_by_the_chosen_class():
-    probabilities = np.array([[[0.9, 0.4]], [[0.1, 0.6]]], np.float32)  # two classes, two pixels
-    assert expected_error_share(probabilities, np.array([[0, 1]], np.uint8)) == pytest.approx((0.1 + 0.4) / 2)
-    assert expected_error_share(probabilities, np.array([[0, 0]], np.uint8)) == pytest.approx((0.1 + 0.6) / 2)
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from glomseg.report.charts import Axis, histogram_chart, interval_chart, line_chart, scatter_chart, swatch_chart
+from glomseg.report.charts import histogram_chart, interval_chart, line_chart, scatter_chart, swatch_chart
+from glomseg.report.drawing import Axis
 
 HOSTILE = "</svg><script>alert(1)</script>&\"'"
 

@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import spearmanr
 
 from glomseg import files
 from glomseg.data.dataset import open_dataset
@@ -23,8 +24,9 @@ from glomseg.metrics.evaluation import evaluate_counts
 from glomseg.metrics.pixels import PixelCounts, count_pixels, pixel_metrics
 from glomseg.models.model_files import load_model, save_model
 from glomseg.runs import RunFolder
-from glomseg.steps.evaluate import default_part, evaluate_model
-from glomseg.types import GLOMERULUS, Classes, Prediction, Scaling, Split
+from glomseg.steps.evaluate import evaluate_model
+from glomseg.steps.evaluation_part import default_part
+from glomseg.types import GLOMERULUS, Classes, Prediction, Scaling, Split, TestTimeAugmentation
 
 CPU = {"device": "cpu", "precision": "32-true"}
 
@@ -146,7 +148,28 @@ def test_a_known_prediction_gives_the_figures_worked_out_by_hand(tiny_model, tmp
     assert (counts["n_missed"], counts["n_invented"], counts["n_cut"]) == (2, 3, 2)
     assert (first["objects true glomerulus"], first["objects found glomerulus"]) == ("1", "0")
     assert (empty["objects invented glomerulus"], empty["objects f1 glomerulus"]) == ("1", "0.0")
+    # 90 % sure of every pixel; of the 184 that are not ignored 136 are right
+    calibration = written["calibration"]
+    assert calibration["figures"]["ece"] == pytest.approx(0.9 - 136 / 184)
+    assert calibration["figures"]["overconfidence"] == pytest.approx(0.9 - 136 / 184)
+    assert calibration["figures"]["brier"] == pytest.approx((136 * 0.01 + 48 * 0.81) / 184)
+    assert calibration["intervals"]["ece"][0] < calibration["figures"]["ece"] < calibration["intervals"]["ece"][1]
+    assert "mce" not in calibration["intervals"]
+    dots = {index: (dot["n"], dot["share_true"]) for index, dot in enumerate(calibration["foreground"]) if dot["n"]}
+    assert dots == {1: (136, pytest.approx(16 / 136)), 13: (48, pytest.approx(16 / 48))}
+    assert calibration["foreground"][13]["mean_probability"] == pytest.approx(0.9)
+    counts = [group["calibration"]["counts"]["foreground"]["n_true"] for group in written["groups"].values()]
+    assert np.sum(counts) == 32
+    assert written["groups"]["S_2"]["calibration"]["figures"]["ece"] == pytest.approx(0.9 - 40 / 56)
+    assert written["tiles"]["S_1_1"]["calibration"]["ece"] == pytest.approx(0.9 - 48 / 64)
+    assert written["tiles"]["S_1_1"]["doubt"]["expected_error"] == pytest.approx(0.1)
+    assert (first["ece"], groups["S_1"]["ece"]) == ("0.15", "0.15")  # 96 of 128 pixels are right in both tiles
+    assert (first["expected_error"], first["disagreement"]) == ("0.1", "")
+    assert written["doubt"]["expected_error"]["value"] is None  # all doubts are equal
+    assert list(written["doubt"]) == ["expected_error", "entropy"]
+
     rows = table(tmp_path / "out" / "objects.csv")
+    assert {(row["outcome"], row["mean_probability"]) for row in rows} == {("missed", ""), ("invented", "0.9")}
     assert [(row["tile"], row["outcome"]) for row in rows] == [
         *(("S_1_1", "missed"), ("S_1_1", "invented"), ("S_1_2", "invented"), ("S_2_1", "missed"), ("S_2_1", "invented"))
     ]
@@ -185,6 +208,22 @@ def test_objects_are_counted_by_tile_group_and_overall(tiny_model, dataset, tmp_
         assert (row["outcome"], row["iou"], row["class"]) == ("found", "1.0", "glomerulus")
         assert float(row["true_area_um2"]) == float(row["predicted_area_um2"]) == int(row["true_area_px"]) / 4
         assert (row["touches_border"], row["merges"], row["splits"]) == ("False", "False", "False")
+
+
+def test_doubt_and_error_of_several_views(dataset, tiny_model, tmp_path):
+    views = TestTimeAugmentation(flips=("none", "horizontal"))
+    result = evaluate_model(tiny_model, dataset, out=tmp_path / "out", n_worst=0, tta=views, **CPU)
+    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert list(written["doubt"]) == ["expected_error", "entropy", "disagreement"]
+    rows = table(tmp_path / "out" / "tiles.csv")
+    for name in written["doubt"]:
+        doubts = [tile["doubt"][name] for tile in written["tiles"].values()]
+        assert [float(row[name]) for row in rows] == pytest.approx(doubts, abs=1e-6)
+        errors = [tile.error for tile in result.evaluation.tiles]
+        assert written["doubt"][name]["value"] == pytest.approx(spearmanr(doubts, errors).statistic)
+        assert (written["doubt"][name]["n"], written["doubt"][name]["n_groups"]) == (12, 6)
+    _, kept = read_predictions(tmp_path / "out")
+    assert [item.doubt for item in kept] == pytest.approx([float(row["expected_error"]) for row in rows], abs=1e-6)
 
 
 def test_groups_have_a_table(dataset, tiny_model, tmp_path):

@@ -84,10 +84,10 @@ def test_curves_and_settings_of_the_run_are_shown_if_it_is_that_models(folder, t
     evaluation.write_text(json.dumps(record))
     write_report(run, out=tmp_path / "r.html")
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
-    assert all(words in page for words in ("12345", "mine", "Training loss"))
+    assert all(words in page for words in ("<dd>12345</dd>", "mine", "Training loss"))
     (run / "best.safetensors").write_bytes(b"another model")
     write_report(run, out=tmp_path / "r.html")
-    assert "12345" not in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "<dd>12345</dd>" not in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_a_data_set_that_moved_is_found_where_one_says(folder, tmp_path):
@@ -98,7 +98,7 @@ def test_a_data_set_that_moved_is_found_where_one_says(folder, tmp_path):
     shutil.move(folder / "data", moved)
     lost = write_report(folder / "run", out=tmp_path / "r.html")
     assert (lost.n_pictures, len(lost.failed)) == (0, 4)
-    assert "4 tiles cannot be shown; the first, A_S0_T0: image" in lost.notes[0]
+    assert "4 tiles cannot be shown; the first, A_S0_T0: mask" in lost.notes[0]
     found = write_report(folder / "run", out=tmp_path / "r.html", data=moved)
     assert (found.n_pictures, found.notes) == (4, ())
 

@@ -69,7 +69,8 @@ def evaluate(
         How the data set is read.
     """
     from glomseg.runs import model_path
-    from glomseg.steps.evaluate import default_part, evaluate_model
+    from glomseg.steps.evaluate import evaluate_model
+    from glomseg.steps.evaluation_part import default_part
 
     dataset = open_with(data, options)
     part = part or default_part(model, dataset, split=split)
@@ -109,6 +110,7 @@ def show_evaluation(evaluation: "Evaluation", *, part: str, unit: str) -> None:
     for name, objects in zip(evaluation.classes.names[1:], evaluation.objects, strict=True):
         say(*object_summary(name, objects, unit=unit))
     _show_pixels(evaluation)
+    say(*probability_summary(evaluation))
     if 1 < len(evaluation.groups) < MIN_GROUPS:
         _show_groups(evaluation)
 
@@ -142,6 +144,29 @@ def object_summary(name: str, found: "ObjectEvaluation", *, unit: str) -> list[s
             f"95 % Hausdorff distance {figures['hausdorff_95']:.1f} {unit}"
         )
     return words
+
+
+def probability_summary(evaluation: "Evaluation") -> list[str]:
+    """Return in one line how far the probabilities can be taken at their word, and whether doubt finds errors."""
+    found, words = evaluation.calibration, []
+    if found is not None and found.counts.n_pixels:
+        surer = found.figures["overconfidence"]
+        words.append(
+            f"calibration: ECE {_percent(found.figures['ece'])}{_in_brackets(found.intervals['ece'])}, foreground "
+            f"{_percent(found.figures['foreground_ece'])}{_in_brackets(found.intervals['foreground_ece'])}, "
+            f"{'surer' if surer > 0 else 'less sure'} than right by {_percent(abs(surer))}"
+        )
+    doubts = {"rank correlation with the error of tiles": evaluation.doubt.get("expected_error")}
+    for name, objects in zip(evaluation.classes.names[1:], evaluation.objects, strict=False):
+        doubts[f"tells invented {name} from found with an AUC of"] = objects.doubt.get("expected_error")
+    told = [
+        f"{label} {figure.value:.2f}{_in_brackets(figure.interval, '{:.2f}'.format)}"
+        for label, figure in doubts.items()
+        if figure is not None and figure.value == figure.value
+    ]
+    if told:
+        words.append(f"doubt: {', '.join(told)}")
+    return ["; ".join(words)] if words else []
 
 
 def _show_pixels(evaluation: "Evaluation") -> None:

@@ -24,6 +24,7 @@ COMMANDS = (
     ("train", "Train a model on a folder of tiles and masks."),
     ("evaluate", "Measure a model on a part of a data set."),
     ("crossval", "Train and evaluate with every slide held out once; keep the models as one."),
+    ("calibrate", "Make a model's probabilities what they say."),
     ("compare", "Compare evaluations of the same tiles, paired by slide."),
     ("report", "Write a page on an evaluation that opens in any browser."),
     ("predict", "Find glomeruli in tiles and whole slides."),

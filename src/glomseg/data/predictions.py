@@ -13,9 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from glomseg.errors import InvalidInputError
 from glomseg.files import read_json, write_json
 from glomseg.types import Classes, Dataset, Region, Sample
@@ -35,30 +32,13 @@ class KeptPrediction:
     file
         The predicted mask, below the evaluation's folder: ``predictions/<tile>.png``.
     doubt
-        Share of the tile's pixels that the model itself expects to have wrong; see `expected_error_share`.
+        Share of the tile's pixels that the model itself expects to have wrong: ``expected_error`` of
+        `metrics.doubt.doubt_maps`, its mean.
     """
 
     name: str
     file: str
     doubt: float
-
-
-def expected_error_share(probabilities: NDArray[np.float32], mask: NDArray[np.uint8]) -> float:
-    """Return the share of pixels that the model itself expects to have wrong, 0 to 1: its doubt about a tile.
-
-    The mean over the pixels of one minus the probability of the class that was chosen. For a model whose
-    probabilities are calibrated it is the share that really is wrong, on average over many tiles.
-
-    Parameters
-    ----------
-    probabilities
-        (C, H, W) float32, each pixel's sum 1.
-    mask
-        (H, W) uint8, the chosen class.
-    """
-    # Class by class, since an index of eight bytes a pixel would be larger than the probabilities.
-    chosen = sum(float(of.sum(dtype=np.float64, where=mask == index)) for index, of in enumerate(probabilities))
-    return 1 - chosen / mask.size
 
 
 def write_predictions(folder: str | os.PathLike[str], dataset: Dataset, predictions: Sequence[KeptPrediction]) -> None:

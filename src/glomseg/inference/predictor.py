@@ -14,9 +14,11 @@ from glomseg.data.crops import resize
 from glomseg.devices import autocast_dtype, choose_device, choose_precision
 from glomseg.errors import InvalidInputError
 from glomseg.images import MAX_PIXELS
+from glomseg.inference.disagreement import split_disagreement, with_entropy
 from glomseg.inference.ensemble import SmallestObject, ensemble_card, read_ensemble
 from glomseg.inference.flipping import mean_over_flips
 from glomseg.inference.runtime import prepare_for_inference
+from glomseg.metrics.temperature import with_temperature
 from glomseg.models.model_files import load_model
 from glomseg.models.openmmlab.importing import load_openmmlab
 from glomseg.runs import model_path
@@ -99,18 +101,24 @@ class Predictor:
             If the image is too large for the device, or at its mpp would become so; or if the network's
             numbers overflow in the chosen precision.
         """
-        threshold = self.card.inference.threshold
+        threshold, temperature = self.card.inference.threshold, self.card.inference.temperature
+        disagreement: Tensor | None = None
         if self.tta is None and len(self.networks) == 1:
             logits = self._finite(self.logits(image, mpp=mpp))
             mask = most_likely_classes(logits, threshold=threshold)
             probabilities = class_probabilities(logits) if keep_probabilities else None
         else:
-            probabilities = self._finite(self.mean_probabilities(image, self.tta or _ONE_VIEW, mpp=mpp))
+            mean = self._finite(
+                self.mean_probabilities(image, self.tta or _ONE_VIEW, mpp=mpp, entropy=keep_probabilities)
+            )
+            probabilities, disagreement = split_disagreement(mean) if keep_probabilities else (mean, None)
             # (B, 2, H, W) for a single logit too, whose threshold is then that of the second class.
             mask = (probabilities.argmax(dim=1) if threshold is None else probabilities[:, 1] > threshold).byte()
+        kept = probabilities[0].cpu().numpy() if keep_probabilities and probabilities is not None else None
         return Prediction(
             mask=mask[0].cpu().numpy(),
-            probabilities=probabilities[0].cpu().numpy() if keep_probabilities and probabilities is not None else None,
+            probabilities=None if kept is None else with_temperature(kept, temperature),
+            disagreement=None if disagreement is None else disagreement[0].cpu().numpy(),
             classes=self.card.classes,
             mpp=mpp,
         )
@@ -128,10 +136,13 @@ class Predictor:
         """
         return self._seen_at(self.card.scaling, image, mpp=mpp, network=self.enlarged_logits)
 
-    def mean_probabilities(self, image: Image, tta: TestTimeAugmentation, *, mpp: float | None = None) -> Tensor:
+    def mean_probabilities(
+        self, image: Image, tta: TestTimeAugmentation, *, mpp: float | None = None, entropy: bool = False
+    ) -> Tensor:
         """Return the (1, C, H, W) float32 mean of the probabilities of an image's views, at its own resolution.
 
-        Views are predicted and added up one after the other.
+        Views are predicted and added up one after the other. With `entropy` there is one channel more, the mean of
+        their entropies, for `split_disagreement`. The temperature is not applied: it is that of the mean.
 
         Conventions
         -----------
@@ -141,7 +152,7 @@ class Predictor:
 
         def over_flips(batch: Tensor, *, image_size: tuple[int, int]) -> Tensor:
             def predict(view: Tensor) -> Tensor:
-                return self.view_probabilities(view, image_size=image_size)
+                return self.view_probabilities(view, image_size=image_size, entropy=entropy)
 
             return mean_over_flips(batch, tta.flips, predict=predict)
 
@@ -193,15 +204,17 @@ class Predictor:
         std = torch.tensor(self.card.std, device=self.device).view(1, 3, 1, 1)
         return (batch.float() - mean) / std
 
-    def view_probabilities(self, batch: Tensor, *, image_size: tuple[int, int]) -> Tensor:
+    def view_probabilities(self, batch: Tensor, *, image_size: tuple[int, int], entropy: bool = False) -> Tensor:
         """Return the (B, C, H, W) float32 probabilities of a prepared batch, the mean over the networks.
 
-        They are run and added up one after the other, so memory holds the sum and one of them.
+        They are run and added up one after the other, so memory holds the sum and one of them. With `entropy` there is
+        one channel more, the mean of their entropies.
         """
         total: Tensor | None = None
         with torch.inference_mode():
             for network in self.networks:
                 probabilities = class_probabilities(self._enlarged_logits(network, batch, image_size=image_size))
+                probabilities = with_entropy(probabilities) if entropy else probabilities
                 total = probabilities if total is None else total.add_(probabilities)
             assert total is not None
             return total.div_(len(self.networks))
@@ -284,8 +297,7 @@ def window_spans(length_px: int, *, window_px: int, stride_px: int) -> list[tupl
 def class_probabilities(logits: Tensor) -> Tensor:
     """Return the probability of each class from (B, C, H, W) logits, or from the single logit of two classes."""
     if logits.shape[1] == 1:
-        foreground = logits.sigmoid()
-        return torch.cat([1 - foreground, foreground], dim=1)
+        return torch.cat([-logits, logits], dim=1).sigmoid()  # 1 - p would lose what a sure model leaves of it
     return logits.softmax(dim=1)
 
 

@@ -81,7 +81,11 @@ def predict_slide(
     plan = {band: (tiles_up_to_band if band == first else tiles_of_band)(grid, band, tile_px=tile_px) for band in bands}
     card = predictor.card
     blender = BandBlender(
-        grid, n_classes=len(card.classes), threshold=card.inference.threshold, device=predictor.device
+        grid,
+        n_classes=len(card.classes),
+        threshold=card.inference.threshold,
+        temperature=card.inference.temperature,
+        device=predictor.device,
     )
     if store.carry is not None:
         blender.restore(store.carry)

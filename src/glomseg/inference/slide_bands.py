@@ -9,6 +9,7 @@ from torch import Tensor
 
 from glomseg.inference.slide_grid import SlideGrid, Span, blend_weights
 from glomseg.inference.slide_store import Carry
+from glomseg.metrics.temperature import with_temperature
 
 Bytes = NDArray[np.uint8]
 
@@ -26,13 +27,24 @@ class BandBlender:
         With the background.
     threshold
         For models with a single logit; None takes the most likely class.
+    temperature
+        Of the probabilities that are returned, not of those that decide on the class.
     device
         Where the sums are held: the network's, so that only finished bytes leave it.
     """
 
-    def __init__(self, grid: SlideGrid, *, n_classes: int, threshold: float | None, device: torch.device) -> None:
+    def __init__(
+        self,
+        grid: SlideGrid,
+        *,
+        n_classes: int,
+        threshold: float | None,
+        device: torch.device,
+        temperature: float = 1.0,
+    ) -> None:
         self.grid = grid
         self.threshold = threshold
+        self.temperature = temperature
         height, width = grid.window_px
         self._row_weights = torch.from_numpy(blend_weights(height)).to(device)
         self._column_weights = torch.from_numpy(blend_weights(width)).to(device)
@@ -72,6 +84,10 @@ class BandBlender:
         is_found = foreground > self.threshold if self.threshold is not None else likeliest > 1 - foreground
         mask, share = (np.zeros((n_rows, self.grid.width), np.uint8) for _ in range(2))
         mask[:, left:right] = torch.where(is_found, index + 1, 0).to(torch.uint8).cpu().numpy()
+        if self.temperature != 1:
+            background = (1 - foreground).clamp_(0, 1)
+            every = with_temperature(torch.cat([background[None], means]).cpu().numpy(), self.temperature)
+            foreground = torch.from_numpy(1 - every[0])
         share[:, left:right] = foreground.mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
         self._go_on(n_rows, is_last=bottom == self.grid.height)
         return mask, share

@@ -1,11 +1,14 @@
 """From the counts of tiles to the figures of tiles, groups and the whole, with their intervals."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from glomseg.errors import InvalidInputError
+from glomseg.metrics.calibration import CalibrationCounts
+from glomseg.metrics.calibration_evaluation import CalibrationEvaluation, evaluate_calibration
+from glomseg.metrics.doubt import DOUBTS, DoubtFigure, rank_correlation
 from glomseg.metrics.intervals import Interval
 from glomseg.metrics.object_evaluation import ObjectEvaluation, TileObjects, evaluate_objects
 from glomseg.metrics.pixel_intervals import PixelIntervals, pixel_intervals
@@ -26,12 +29,23 @@ class TileCounts:
     objects
         Its objects of each class but the background, as `measure_objects` returns them; empty where only pixels were
         counted.
+    calibration
+        What its probabilities said and what came true; None where only masks are known.
+    doubt
+        How unsure the model was of it, by the names in `DOUBTS`.
     """
 
     name: str
     group: str
     counts: PixelCounts
     objects: tuple[TileObjects, ...] = ()
+    calibration: CalibrationCounts | None = None
+    doubt: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def error(self) -> float:
+        """Share of the pixels that are wrong, NaN where all are ignored."""
+        return 1 - pixel_metrics(self.counts).pixel_accuracy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +66,10 @@ class Evaluation:
         Of `metrics`, from the groups.
     objects
         The objects of each class but the background, in order; empty where the tiles have none.
+    calibration
+        How far the probabilities can be taken at their word; None where tiles have none.
+    doubt
+        For each doubt that all tiles have, the rank correlation with the share of wrong pixels, over tiles.
     """
 
     classes: Classes
@@ -61,6 +79,8 @@ class Evaluation:
     metrics: PixelMetrics
     intervals: PixelIntervals
     objects: tuple[ObjectEvaluation, ...]
+    calibration: CalibrationEvaluation | None
+    doubt: dict[str, DoubtFigure]
 
 
 def evaluate_counts(tiles: Sequence[TileCounts], classes: Classes) -> Evaluation:
@@ -98,7 +118,24 @@ def evaluate_counts(tiles: Sequence[TileCounts], classes: Classes) -> Evaluation
             evaluate_objects(of_class, [tile.group for tile in tiles])
             for of_class in zip(*(tile.objects for tile in tiles), strict=True)
         ),
+        calibration=_calibration(tiles),
+        doubt={
+            name: rank_correlation(
+                [tile.doubt[name] for tile in tiles], [tile.error for tile in tiles], [tile.group for tile in tiles]
+            )
+            for name in DOUBTS
+            if all(name in tile.doubt for tile in tiles)
+        },
     )
+
+
+def _calibration(tiles: Sequence[TileCounts]) -> CalibrationEvaluation | None:
+    groups: dict[str, CalibrationCounts] = {}
+    for tile in tiles:
+        if tile.calibration is None:
+            return None
+        groups[tile.group] = groups.get(tile.group, CalibrationCounts.zero()) + tile.calibration
+    return evaluate_calibration(groups)
 
 
 def named_figures(metrics: PixelMetrics, class_names: Sequence[str]) -> dict[str, Any]:

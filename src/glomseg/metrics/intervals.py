@@ -90,7 +90,7 @@ def group_intervals(groups: NDArray[np.float64], figures: Figures, *, level: flo
     total = groups.sum(axis=0)
     whole, own, without = figures(total), figures(groups), figures(total - groups)
     return {
-        name: _interval(
+        name: jackknife_interval(
             float(figure.value),
             weights=own[name].weight,
             left_out=without[name].value,
@@ -101,10 +101,29 @@ def group_intervals(groups: NDArray[np.float64], figures: Figures, *, level: flo
     }
 
 
-def _interval(
-    value: float, *, weights: NDArray[np.float64], left_out: NDArray[np.float64], scale: Scale, level: float
+def jackknife_interval(
+    value: float,
+    *,
+    weights: NDArray[np.float64],
+    left_out: NDArray[np.float64],
+    scale: Scale,
+    level: float = 0.95,
 ) -> Interval:
-    """Return the interval of one figure from its `value`, and the figures (G,) with each group left out."""
+    """Return the interval of one figure, however it is computed, from what it is without each group.
+
+    Parameters
+    ----------
+    value
+        The figure of all groups.
+    weights
+        (G,) what it rests on in each group, a number of pixels, objects or tiles.
+    left_out
+        (G,) the figure of all groups but one; where one that weighs something is NaN, there is no interval.
+    scale
+        What values are possible.
+    level
+        As in `group_intervals`, which says how it is done.
+    """
     bears = weights > 0
     n = int(bears.sum())
     low = high = math.nan

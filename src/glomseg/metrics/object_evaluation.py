@@ -1,12 +1,13 @@
 """From the masks of tiles to the figures of objects by tile, group and overall, with their intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glomseg.metrics.boundary import TOLERANCE, BoundaryCounts, boundary_figures, count_boundaries
+from glomseg.metrics.doubt import DOUBTS, DoubtFigure, object_doubt, separation
 from glomseg.metrics.figures import Figure
 from glomseg.metrics.intervals import Interval, group_intervals
 from glomseg.metrics.matching import Matching, label_objects, match_objects
@@ -16,10 +17,29 @@ from glomseg.types import IGNORE_INDEX
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileObjects:
-    """The objects of one class in one tile, matched, and how their outlines agree."""
+    """The objects of one class in one tile.
+
+    Attributes
+    ----------
+    matching
+        Which predicted object is which true one.
+    boundary
+        How their outlines agree.
+    doubt
+        How unsure the model was of each predicted object, (n_predictions,) by the names in `DOUBTS`; empty where only
+        masks are known.
+    """
 
     matching: Matching
     boundary: BoundaryCounts
+    doubt: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    @property
+    def is_invented(self) -> NDArray[np.bool_]:
+        """(n_predictions,) bool, whether the predicted object is no true one."""
+        invented = np.ones(len(self.matching.predictions), np.bool_)
+        invented[self.matching.pairs[:, 1]] = False
+        return invented
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +78,8 @@ class ObjectEvaluation:
         Of `counts`, by the names that `object_figures` and `boundary_figures` give.
     intervals
         Of `figures`, under the same names, from the groups.
+    doubt
+        For each doubt that all tiles have, how well it tells invented objects from found ones.
     """
 
     size_limits_px: tuple[float, float]
@@ -66,6 +88,7 @@ class ObjectEvaluation:
     counts: FoundCounts
     figures: dict[str, float]
     intervals: dict[str, Interval]
+    doubt: dict[str, DoubtFigure]
 
 
 def measure_objects(
@@ -76,6 +99,7 @@ def measure_objects(
     mpp: float | None = None,
     min_area_px: int = 0,
     tolerance: float = TOLERANCE,
+    doubt: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> tuple[TileObjects, ...]:
     """Return the matched objects of each class but the background in one tile.
 
@@ -91,6 +115,8 @@ def measure_objects(
         Smaller predicted objects are left out.
     tolerance
         Of outlines, as in `count_boundaries`.
+    doubt
+        Maps as from `doubt_maps`, of which every predicted object gets its mean.
     """
     ignored = target == IGNORE_INDEX
     found = []
@@ -101,7 +127,8 @@ def measure_objects(
         boundary = count_boundaries(
             matching, target=true, prediction=predicted, ignored=ignored, mpp=mpp, tolerance=tolerance
         )
-        found.append(TileObjects(matching=matching, boundary=boundary))
+        about = object_doubt(doubt or {}, matching.predictions, labels=predicted, ignored=ignored)
+        found.append(TileObjects(matching=matching, boundary=boundary, doubt=about))
     return tuple(found)
 
 
@@ -131,7 +158,18 @@ def evaluate_objects(tiles: Sequence[TileObjects], groups: Sequence[str]) -> Obj
         counts=total,
         figures=figures_of(total),
         intervals=group_intervals(np.stack([group.vector for group in by_group.values()]), found_figures),
+        doubt=_doubt(tiles, groups),
     )
+
+
+def _doubt(tiles: Sequence[TileObjects], groups: Sequence[str]) -> dict[str, DoubtFigure]:
+    invented = np.concatenate([tile.is_invented for tile in tiles])
+    of_object = [group for group, tile in zip(groups, tiles, strict=True) for _ in tile.is_invented]
+    return {
+        name: separation(np.concatenate([tile.doubt[name] for tile in tiles]), invented, of_object)
+        for name in DOUBTS
+        if all(name in tile.doubt for tile in tiles)
+    }
 
 
 def found_figures(vectors: NDArray[np.float64]) -> dict[str, Figure]:

@@ -23,6 +23,12 @@ from glomseg.report.objects import (
     object_tables,
 )
 from glomseg.report.page import percent, write_page
+from glomseg.report.probabilities import (
+    calibration_sentences,
+    object_doubt_charts,
+    probability_tables,
+    reliability_charts,
+)
 from glomseg.report.records import Record, record_of
 from glomseg.report.tables import group_table, matrix_rows, pixel_table
 from glomseg.types import Classes
@@ -127,7 +133,9 @@ def _values(contents: EvaluationContents, *, key: str) -> dict[str, Any]:
         *training_charts(contents.training),
         *group_charts(record),
         *object_charts(record, contents.objects),
+        *reliability_charts(record),
         *doubt_charts(tiles),
+        *object_doubt_charts(record, contents.objects),
     ]
     objects = object_tables(record)
     sections = {
@@ -141,11 +149,12 @@ def _values(contents: EvaluationContents, *, key: str) -> dict[str, Any]:
     return {
         "title": f"{', '.join(classes.names[1:])} on {Path(record['data']).name or record['data']}",
         "kind": "Evaluation",
-        "sentences": [*object_sentences(record), *summary(record)],
+        "sentences": [*object_sentences(record), *summary(record), *calibration_sentences(record)],
         "notes": [*record["notes"], *_failures(record["failed"])],
         "sections": list(sections.items()),
         "tables": [*objects[:1], pixel_table(record)],
         "more_tables": objects[1:],
+        "probability_tables": probability_tables(record),
         "class_names": classes.names,
         "matrix": matrix_rows(record),
         "charts": charts,

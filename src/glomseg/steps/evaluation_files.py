@@ -1,24 +1,21 @@
-"""The files of an evaluation: figures as JSON for programs, and tables by tile, group and object."""
+"""The file of an evaluation for programs: every figure, interval and count as JSON."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from glomseg.files import write_csv, write_json
+from glomseg.files import write_json
+from glomseg.metrics.calibration import N_FIGURE_BINS, CalibrationCounts, Reliability, calibration_figures
+from glomseg.metrics.calibration_evaluation import CalibrationEvaluation, ReliabilityBin
+from glomseg.metrics.doubt import DoubtFigure
 from glomseg.metrics.evaluation import Evaluation, bounds, named_figures, named_intervals
 from glomseg.metrics.matching import MATCH_IOU
-from glomseg.metrics.object_evaluation import FoundCounts, ObjectEvaluation, TileObjects, figures_of
-from glomseg.metrics.pixels import PixelCounts, pixel_metrics
+from glomseg.metrics.object_evaluation import FoundCounts, ObjectEvaluation, figures_of
+from glomseg.metrics.pixels import pixel_metrics
+from glomseg.steps.evaluation_tables import write_tables
 
 EVALUATION_FILE = "evaluation.json"
-
-OBJECT_COLUMNS = (
-    *("tile", "group", "class", "outcome", "iou", "true_area_px", "predicted_area_px", "true_area_um2"),
-    *("predicted_area_um2", "centroid_x_px", "centroid_y_px", "touches_border", "merges", "splits"),
-)
-"""Columns of objects.csv, in order."""
 
 
 def write_evaluation(
@@ -48,8 +45,7 @@ def write_evaluation(
     min_area_px, tolerance
         What objects were measured with.
     """
-    _write_tables(out, evaluation)
-    write_csv(out / "objects.csv", _object_rows(evaluation, mpp=mpp), columns=OBJECT_COLUMNS)
+    write_tables(out, evaluation, mpp=mpp)
     objects = {
         "unit": "px" if mpp is None else "um",
         "match_iou": MATCH_IOU,
@@ -76,6 +72,8 @@ def _figures(evaluation: Evaluation, tile_hashes: Mapping[str, str]) -> dict[str
         "interval_level": evaluation.intervals.mean_iou.level,
         "intervals": named_intervals(evaluation.intervals, names),
         "confusion_matrix": evaluation.counts.matrix,  # rows truth, columns prediction
+        "calibration": None if evaluation.calibration is None else _calibration(evaluation.calibration),
+        "doubt": {name: _doubt(figure) for name, figure in evaluation.doubt.items()},
         "groups": {
             name: {
                 "figures": named_figures(pixel_metrics(counts), names),
@@ -84,6 +82,11 @@ def _figures(evaluation: Evaluation, tile_hashes: Mapping[str, str]) -> dict[str
                     of: {"counts": _counts(found.groups[name]), "figures": figures_of(found.groups[name])}
                     for of, found in _by_class(evaluation)
                 },
+                **(
+                    {}
+                    if evaluation.calibration is None
+                    else {"calibration": _calibration_of_group(evaluation.calibration.groups[name])}
+                ),
             }
             for name, counts in sorted(evaluation.groups.items())
         },
@@ -93,6 +96,8 @@ def _figures(evaluation: Evaluation, tile_hashes: Mapping[str, str]) -> dict[str
                 "sha256": tile_hashes[tile.name],
                 "confusion_matrix": tile.counts.matrix,
                 "objects": {of: _counts(found.tiles[index]) for of, found in _by_class(evaluation)},
+                "calibration": None if tile.calibration is None else _figures_of(tile.calibration),
+                "doubt": tile.doubt,
             }
             for index, tile in enumerate(evaluation.tiles)
         },
@@ -107,6 +112,7 @@ def _of_class(found: ObjectEvaluation, *, mpp: float | None) -> dict[str, Any]:
         "figures": found.figures,
         "intervals": {name: bounds(interval) for name, interval in found.intervals.items()},
         "n_groups": {name: interval.n_groups for name, interval in found.intervals.items()},
+        "doubt": {name: _doubt(figure) for name, figure in found.doubt.items()},
     }
 
 
@@ -115,85 +121,47 @@ def _counts(found: FoundCounts) -> dict[str, Any]:
     return {**asdict(found.objects), **derived, **asdict(found.boundary)}
 
 
-def _write_tables(out: Path, evaluation: Evaluation) -> None:
-    names = evaluation.classes.names
-    pixel_columns = ["pixel_accuracy", "mean_iou"]
-    pixel_columns += [f"{figure} {name}" for figure in ("iou", "dice", "precision", "recall") for name in names]
-    object_columns = ("true", "predicted", "found", "missed", "invented", "merges", "splits", "f1", "surface dice")
-    columns = [*pixel_columns, *(f"objects {column} {name}" for name in names[1:] for column in object_columns)]
-
-    def row(counts: PixelCounts, found: list[FoundCounts]) -> dict[str, Any]:
-        metrics = pixel_metrics(counts)
-        values = [metrics.pixel_accuracy, metrics.mean_iou]
-        values += [*metrics.iou, *metrics.dice, *metrics.precision, *metrics.recall]
-        for of_class in found:
-            n, figures = of_class.objects, figures_of(of_class)
-            values += [n.n_targets, n.n_predictions, n.n_found, n.n_missed, n.n_invented, n.n_merges, n.n_splits]
-            values += [figures["f1"], figures["surface_dice"]]
-        cells = {key: "" if value != value else round(value, 6) for key, value in zip(columns, values, strict=True)}
-        return {"n_pixels": metrics.n_pixels, **cells}
-
-    write_csv(
-        out / "tiles.csv",
-        (
-            {
-                "tile": tile.name,
-                "group": tile.group,
-                **row(tile.counts, [found.tiles[index] for found in evaluation.objects]),
-            }
-            for index, tile in enumerate(evaluation.tiles)
-        ),
-        columns=["tile", "group", "n_pixels", *columns],
-    )
-    n_tiles = Counter(tile.group for tile in evaluation.tiles)
-    write_csv(
-        out / "groups.csv",
-        (
-            {
-                "group": group,
-                "n_tiles": n_tiles[group],
-                **row(counts, [found.groups[group] for found in evaluation.objects]),
-            }
-            for group, counts in sorted(evaluation.groups.items())
-        ),
-        columns=["group", "n_tiles", "n_pixels", *columns],
-    )
+def _calibration(found: CalibrationEvaluation) -> dict[str, Any]:
+    return {
+        "n_bins": N_FIGURE_BINS,
+        "figures": found.figures,
+        "intervals": {name: bounds(interval) for name, interval in found.intervals.items()},
+        "n_groups": {name: interval.n_groups for name, interval in found.intervals.items()},
+        "top_label": [_bin(one) for one in found.top_label],
+        "foreground": [_bin(one) for one in found.foreground],
+    }
 
 
-def _object_rows(evaluation: Evaluation, *, mpp: float | None) -> Iterator[dict[str, Any]]:
-    """Yield one row a pair, a missed and an invented object."""
-    for tile in evaluation.tiles:
-        for name, objects in zip(evaluation.classes.names[1:], tile.objects, strict=True):
-            for row in _rows_of(objects, mpp=mpp):
-                yield {"tile": tile.name, "group": tile.group, "class": name, **row}
+def _bin(found: ReliabilityBin) -> dict[str, Any]:
+    return {
+        "n": found.n,
+        "mean_probability": found.mean_probability,
+        "share_true": found.share_true,
+        "interval": bounds(found.interval),
+    }
 
 
-def _rows_of(objects: TileObjects, *, mpp: float | None) -> Iterator[dict[str, Any]]:
-    matching = objects.matching
-    partner = dict(matching.pairs.tolist())
-    iou = dict(zip(matching.pairs[:, 0].tolist(), matching.iou.tolist(), strict=True))
-    invented = sorted(set(range(len(matching.predictions))) - set(partner.values()))
-    for true, predicted in [
-        *((t, partner.get(t)) for t in range(len(matching.targets))),
-        *((None, p) for p in invented),
-    ]:
-        sides = {
-            "true": None if true is None else (matching.targets, true),
-            "predicted": None if predicted is None else (matching.predictions, predicted),
-        }
-        areas = {side: None if place is None else int(place[0].area_px[place[1]]) for side, place in sides.items()}
-        shown, position = sides["true"] or sides["predicted"] or (matching.targets, 0)
-        yield {
-            "outcome": "invented" if true is None else "missed" if predicted is None else "found",
-            "iou": "" if true is None or predicted is None else round(iou[true], 6),
-            **{f"{side}_area_px": "" if area is None else area for side, area in areas.items()},
-            **{
-                f"{side}_area_um2": "" if area is None or mpp is None else round(area * mpp * mpp, 2)
-                for side, area in areas.items()
-            },
-            "centroid_x_px": round(float(shown.centroid_px[position, 1]), 2),
-            "centroid_y_px": round(float(shown.centroid_px[position, 0]), 2),
-            "touches_border": bool(shown.touches_border[position]),
-            "merges": predicted is not None and bool(matching.merges[predicted]),
-            "splits": true is not None and bool(matching.splits[true]),
-        }
+def _calibration_of_group(counts: CalibrationCounts) -> dict[str, Any]:
+    """Return the figures of a group, and its counts, which add up to those of others."""
+    return {
+        "figures": _figures_of(counts),
+        "counts": {
+            "top_label": _reliability(counts.top_label),
+            "foreground": _reliability(counts.foreground),
+            "sum_brier": counts.sum_brier,
+            "sum_log_loss": counts.sum_log_loss,
+        },
+    }
+
+
+def _reliability(counts: Reliability) -> dict[str, Any]:
+    return {"n": counts.n, "n_true": counts.n_true, "sum_probability": counts.sum_probability.round(3)}
+
+
+def _figures_of(counts: CalibrationCounts) -> dict[str, float]:
+    return {name: float(figure.value) for name, figure in calibration_figures(counts.vector).items()}
+
+
+def _doubt(figure: DoubtFigure) -> dict[str, Any]:
+    interval = figure.interval
+    return {"value": figure.value, "interval": bounds(interval), "n": figure.n, "n_groups": interval.n_groups}

@@ -32,6 +32,14 @@ def evaluation_notes(
             f"{n_chosen} of the {len(tiles)} tiles chose the step at which the model was kept: "
             "the figures are somewhat too good. An untouched test part has no such advantage."
         )
+    fitted = card.provenance.get("calibration")
+    images = fitted.get("images") if isinstance(fitted, Mapping) else None
+    n_fitted = sum(image_hashes[tile.name] in images for tile in tiles) if isinstance(images, (list, tuple)) else 0
+    if n_fitted:
+        notes.append(
+            f"The temperature of the probabilities was fitted to {n_fitted} of the {len(tiles)} tiles: the figures of "
+            "calibration are somewhat too good."
+        )
     known = {tile.group for tile in tiles if tile.name not in trained} & _listed(card, "train_groups")
     if known:
         notes.append(

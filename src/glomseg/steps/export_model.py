@@ -56,4 +56,9 @@ def export_model(model: str | os.PathLike[str], *, out: str | os.PathLike[str], 
             f"MMSegmentation knows no micrometres per pixel: every image is taken at {card.scaling.factor:.3g} of its "
             f"size, which is right for images of {card.scaling.mpp * card.scaling.factor:.3g} um per pixel"
         )
+    if card.inference.temperature != 1:
+        notes.append(
+            f"MMSegmentation knows no temperature: its masks are the same, but its probabilities are those before "
+            f"{card.inference.temperature:.3g} was fitted"
+        )
     return ExportResult(files=files, notes=tuple(notes))

@@ -4,6 +4,8 @@ import os
 import unicodedata
 from collections.abc import Iterable
 
+from glomseg.types import Dataset
+
 _MAX_BYTES = 120
 """File systems take 255 bytes for a name; this leaves room for what a step adds to it."""
 
@@ -31,3 +33,9 @@ def file_stems(names: Iterable[str]) -> list[str]:
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def tile_stems(dataset: Dataset) -> dict[str, str]:
+    """Return the name that each tile's files have: of all tiles, so that it is the same in every evaluation."""
+    names = [sample.name for sample in dataset.samples]
+    return dict(zip(names, file_stems(names), strict=True))

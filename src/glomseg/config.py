@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.files import read_text
 from glomseg.optimization import Factor, OptimizerSettings, Positive, ScheduleSettings, Section
+from glomseg.stain import Look
 from glomseg.types import IMAGENET_MEAN, IMAGENET_STD, Inference, Scaling
 
 Side = Annotated[int, Field(ge=32, le=4096)]
@@ -57,6 +58,16 @@ class ColorSettings(Section):
 
     mean: tuple[Level, Level, Level] = IMAGENET_MEAN
     std: tuple[Spread, Spread, Spread] = IMAGENET_STD
+    normalise: Literal["none", "macenko", "reinhard"] = "none"
+    """Bring the stains of every image, or slide, to those of `reference` first; see `glomseg.stain`."""
+    reference: Look | None = None
+    """None takes the median of the training tiles."""
+
+    @model_validator(mode="after")
+    def _of_one_method(self) -> "ColorSettings":
+        if self.reference is not None and self.reference.method != self.normalise:
+            raise ValueError(f"reference is one of {self.reference.method}, but normalise says {self.normalise}")
+        return self
 
 
 class CropSettings(Section):

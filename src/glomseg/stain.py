@@ -6,6 +6,7 @@ not infinitely dense.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -42,6 +43,8 @@ class MacenkoLook:
         99th percentile of the amount of each over the tissue.
     """
 
+    method: ClassVar[str] = "macenko"
+
     stains: tuple[Triple, Triple]
     amounts: tuple[float, float]
 
@@ -49,6 +52,8 @@ class MacenkoLook:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReinhardLook:
     """Mean and standard deviation of the tissue of a slide in CIELAB (L from 0 to 100)."""
+
+    method: ClassVar[str] = "reinhard"
 
     mean: Triple
     std: Triple

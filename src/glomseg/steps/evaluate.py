@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg._version import __version__
+from glomseg.data.normalisation import look_of_region
 from glomseg.data.predictions import KeptPrediction, expected_error_share, write_predictions
 from glomseg.data.record import hash_tile
 from glomseg.data.split import PARTS, read_split
@@ -215,7 +216,8 @@ def _measure_tiles(
         for done, sample in enumerate(samples, start=1):
             try:
                 image, target = read_tile(dataset, sample)
-                predicted = predictor.predict(image, mpp=dataset.mpp, keep_probabilities=True)
+                look = look_of_region(dataset, sample, predictor.card)
+                predicted = predictor.predict(image, mpp=dataset.mpp, look=look, keep_probabilities=True)
                 measured.hashes[sample.name] = hash_tile(sample)
             except GlomsegError as error:
                 measured.failed[sample.name] = str(error)
@@ -296,7 +298,8 @@ def _predict(
     predictor: Predictor, dataset: Dataset, sample: Sample
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
     image, target = read_tile(dataset, sample)
-    return image, target, predictor.predict(image, mpp=dataset.mpp).mask
+    look = look_of_region(dataset, sample, predictor.card)
+    return image, target, predictor.predict(image, mpp=dataset.mpp, look=look).mask
 
 
 def _worst(tiles: Sequence[TileCounts], n_worst: int) -> list[str]:

@@ -56,4 +56,9 @@ def export_model(model: str | os.PathLike[str], *, out: str | os.PathLike[str], 
             f"MMSegmentation knows no micrometres per pixel: every image is taken at {card.scaling.factor:.3g} of its "
             f"size, which is right for images of {card.scaling.mpp * card.scaling.factor:.3g} um per pixel"
         )
+    if card.stain is not None:
+        notes.append(
+            f"MMSegmentation does not bring stains to a reference as this model learnt with ({card.stain.method}): its "
+            "predictions there will be worse"
+        )
     return ExportResult(files=files, notes=tuple(notes))

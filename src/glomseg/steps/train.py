@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from glomseg.config import Settings
 from glomseg.data.advice import check_trainable, choose_factor
 from glomseg.data.loader import WindowDataset
+from glomseg.data.normalisation import TileNormaliser, reference_look
 from glomseg.data.record import (
     check_unchanged,
     hash_tiles,
@@ -137,6 +138,7 @@ def train_model(
         )
     train_statistics = [statistics[name] for name in split.train]
     settings = _resolve(settings, dataset, train_statistics, message=message)
+    settings = _with_reference(settings, dataset, split, progress=progress)
     network = _build_network(settings, dataset)  # before the folder is made, so that a wrong option leaves none
     unused = unused_names(network, settings.optimizer)
     if unused:
@@ -300,6 +302,22 @@ def _resolve(
     return settings.model_copy(update={"scaling": scaling})
 
 
+def _with_reference(settings: Settings, dataset: Dataset, split: Split, *, progress: ProgressBars) -> Settings:
+    """Settle the look that stains are brought to, where the recipe wants one and names none."""
+    colors = settings.colors
+    if colors.normalise == "none" or colors.reference is not None:
+        return settings
+    with progress("looking at stains", unit="tile") as bar:
+        look = reference_look(
+            dataset,
+            dataset.select(split.train),
+            method=colors.normalise,
+            scaling=settings.scaling.scaling(factor=settings.scaling.factor or 1.0),
+            progress=bar,
+        )
+    return settings.model_copy(update={"colors": colors.model_copy(update={"reference": look})})
+
+
 def _run(
     fabric: Fabric,
     run: RunFolder,
@@ -360,12 +378,16 @@ def _windows(
 ) -> WindowDataset:
     samples = dataset.select(split.train)
     stores_working_size = settings.crop.method == "centered"
+    normaliser = None
+    if card.stain is not None:
+        normaliser = TileNormaliser(dataset=dataset, reference=card.stain, scaling=card.scaling)
     with progress("decoding tiles", unit="tile") as bar:
         store = TileStore(
             dataset,
             samples,
             scaling=card.scaling if stores_working_size else None,
             memory_bytes=memory_bytes,
+            normaliser=normaliser,
             progress=bar,
         )
     if not store.in_memory:

@@ -134,7 +134,11 @@ class AugmentSettings(Section):
     """Largest turn of the hue, in steps of two degrees."""
 
     stain: float = Field(default=0.0, ge=0, le=1)
-    """Standard deviation of the log amount of each stain; the stain vectors turn by a fifth of it."""
+    """Standard deviation of the log amount of each stain, of each by itself."""
+    stain_hue: float | None = Field(default=None, ge=0, le=1)
+    """Standard deviation of each number of the stain vectors, which have length 1; None is a fifth of `stain`."""
+    stain_vectors: Literal["published", "estimated"] = "published"
+    """Haematoxylin and PAS as published, or what each window shows, by Macenko's method."""
     gamma: float = Field(default=0.0, ge=0, le=1)
     """Standard deviation of the log exponent."""
     blur_px: float = Field(default=0.0, ge=0, le=10)
@@ -143,6 +147,12 @@ class AugmentSettings(Section):
     """Largest standard deviation of the noise in grey levels."""
     grey_share: float = Field(default=0.0, ge=0, le=1)
     """Share of windows that lose their colour."""
+    light: float = Field(default=0.0, ge=0, le=0.9)
+    """Largest share by which light may fall or rise from a window's middle to its edge."""
+    jpeg_quality: int = Field(default=0, ge=0, le=100)
+    """Lowest quality at which half of the windows are compressed."""
+    elastic_px: float = Field(default=0.0, ge=0, le=16)
+    """Standard deviation by which the nodes of a grid, 32 pixels apart, are moved in half of the windows."""
 
 
 class LossSettings(Section):

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from glomseg.data.crops import (
     centered_crop,
+    deform,
     pad,
     random_box,
     random_flip,
@@ -195,3 +196,19 @@ def test_shares_of_flips_are_kept():
     corners = [int(random_flip(image, mask, flip=(0.2, 0.3, 0.1), rng=rng)[1][0, 0]) for _ in range(4000)]
     shares = [corners.count(value) / 4000 for value in (2, 3, 4, 1)]  # left to right, upside down, both, none
     assert shares == pytest.approx([0.2, 0.3, 0.1, 0.4], abs=0.03)
+
+
+def test_a_bent_window_keeps_its_mask_on_its_image():
+    image, mask = labelled(128, 160)
+    bent, labels = deform(image, mask, std_px=4.0, rng=np.random.default_rng(0))
+    assert bent.shape == image.shape
+    assert not np.array_equal(labels, mask)
+    assert set(np.unique(labels)) <= set(np.unique(mask))
+    assert misaligned_share(bent, labels) < 0.02
+    again = deform(image, mask, std_px=4.0, rng=np.random.default_rng(0))
+    assert np.array_equal(bent, again[0])
+    assert np.array_equal(labels, again[1])
+    same, unbent = deform(image, mask, std_px=0.0, rng=np.random.default_rng(0))
+    assert np.array_equal(same, image)
+    assert np.array_equal(unbent, mask)
+    assert deform(image[:5, :3], mask[:5, :3], std_px=4.0, rng=np.random.default_rng(0))[1].shape == (5, 3)

@@ -116,3 +116,11 @@ def test_windows_of_any_shape_are_padded_and_normalised_as_asked(tiny_dataset):
     assert image.shape == (3, 64, 48)
     assert (mask[32:] == 255).all()
     assert image.max() > 100
+
+
+def test_half_of_the_windows_are_bent_where_that_is_asked_for(tiny_dataset):
+    straight, bent = windows(tiny_dataset), windows(tiny_dataset)
+    straight.augment, bent.augment = AugmentSettings(), AugmentSettings(elastic_px=4.0)
+    changed = [not torch.equal(straight[number][0], bent[number][0]) for number in range(60)]
+    assert 15 < sum(changed) < 45
+    assert torch.equal(bent[7][1], bent[7][1])

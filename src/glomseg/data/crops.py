@@ -12,6 +12,7 @@ Image = NDArray[np.uint8]
 Mask = NDArray[np.uint8]
 
 _MAX_DRAWS = 10
+_NODE_PX = 32
 
 
 def resize(image: Image, *, height: int, width: int, interpolation: str) -> Image:
@@ -205,6 +206,32 @@ def centered_crop(
     window = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=border)
     labels = cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderMode=border)
     return np.asarray(window, dtype=np.uint8), np.asarray(labels, dtype=np.uint8)
+
+
+def deform(image: Image, mask: Mask, *, std_px: float, rng: np.random.Generator) -> tuple[Image, Mask]:
+    """Return image and mask bent alike: the nodes of a grid are moved at random, and what is between them follows.
+
+    Parameters
+    ----------
+    image, mask
+        (H, W, 3) and (H, W) uint8.
+    std_px
+        Standard deviation of the way that each node, 32 pixels from the next, is moved down and to the right.
+    rng
+        Source of the random numbers.
+
+    References
+    ----------
+    Ronneberger et al., U-Net, MICCAI 2015 (there 3 x 3 nodes and 10 pixels, with bicubic interpolation as here).
+    """
+    height, width = mask.shape
+    nodes = rng.normal(0, std_px, (2, height // _NODE_PX + 2, width // _NODE_PX + 2)).astype(np.float32)
+    down, right = (cv2.resize(ways, (width, height), interpolation=cv2.INTER_CUBIC) for ways in nodes)
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    where, border = (columns + right, rows + down), cv2.BORDER_REFLECT_101
+    bent = cv2.remap(image, *where, interpolation=cv2.INTER_LINEAR, borderMode=border)
+    labels = cv2.remap(mask, *where, interpolation=cv2.INTER_NEAREST, borderMode=border)
+    return np.asarray(bent, dtype=np.uint8), np.asarray(labels, dtype=np.uint8)
 
 
 def pad(image: NDArray[np.float32], mask: Mask, *, size_px: tuple[int, int]) -> tuple[NDArray[np.float32], Mask]:

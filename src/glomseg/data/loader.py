@@ -17,7 +17,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from glomseg.config import AugmentSettings, CropSettings
 from glomseg.data.augment import augment_colors
-from glomseg.data.crops import centered_crop, pad, random_box, random_flip, resize_then_crop, turn
+from glomseg.data.crops import centered_crop, deform, pad, random_box, random_flip, resize_then_crop, turn
 from glomseg.data.store import TileStore
 
 Window = tuple[torch.Tensor, torch.Tensor]
@@ -67,6 +67,8 @@ class WindowDataset(TorchDataset[Window]):
             image, mask = self._resize_then_crop(number, rng)
         else:
             image, mask = self._centered(number, rng)
+        if self.augment.elastic_px > 0 and rng.random() < 0.5:
+            image, mask = deform(image, mask, std_px=self.augment.elastic_px, rng=rng)
         image = augment_colors(image, self.augment, rng=rng)
         normalised, mask = pad(self._normalise(image), mask, size_px=self.crop.input_px)
         pixels = torch.from_numpy(np.ascontiguousarray(normalised.transpose(2, 0, 1)))

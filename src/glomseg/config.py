@@ -160,6 +160,15 @@ class LossSettings(Section):
 
     cross_entropy: float = Field(default=1.0, ge=0)
     dice: float = Field(default=0.0, ge=0)
+    focal: float = Field(default=0.0, ge=0)
+    focal_gamma: float = Field(default=2.0, ge=0, le=5)
+    """How little of the focal loss pixels have that are judged rightly; 0 makes it the cross-entropy."""
+    tversky: float = Field(default=0.0, ge=0)
+    tversky_missed: float = Field(default=0.7, ge=0, le=1)
+    """What a missed pixel costs in the Tversky loss, where an invented one costs the rest to 1; 0.5 is Dice."""
+    tversky_power: float = Field(default=1.0, gt=0, le=3)
+    """Exponent of the Tversky loss: 0.75 is the focal Tversky loss."""
+    boundary: float = Field(default=0.0, ge=0)
     auxiliary: Factor | tuple[Factor, ...] = 0.4
     """Of all auxiliary heads, or one number each."""
     class_weights: tuple[Factor, ...] | None = None
@@ -170,8 +179,8 @@ class LossSettings(Section):
 
     @model_validator(mode="after")
     def _some_loss(self) -> "LossSettings":
-        if self.cross_entropy == 0 and self.dice == 0:
-            raise ValueError("cross_entropy and dice are both 0, so nothing would be learnt")
+        if not any((self.cross_entropy, self.dice, self.focal, self.tversky, self.boundary)):
+            raise ValueError("cross_entropy, dice, focal, tversky and boundary are all 0, so nothing would be learnt")
         return self
 
 

@@ -112,8 +112,8 @@ def jitter_stain(
     hue
         Standard deviation of each number of the stain vectors; None is a fifth of `strength`.
     vectors
-        "published": haematoxylin and PAS of Ruifrok and Johnston. "estimated": the own stains of the image, the published
-        ones where it does not show two.
+        "published": haematoxylin and PAS of Ruifrok and Johnston. "estimated": the stains that the image itself shows,
+        and the published ones where it does not show two.
     rng
         Source of the random numbers.
     """

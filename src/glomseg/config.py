@@ -89,6 +89,11 @@ class CropSettings(Section):
     fit_choices_px: tuple[tuple[Positive, Positive], ...] | None = None
     """Boxes of (long, short) limits, one drawn for each window, in place of a scale."""
     foreground_share: float = Field(default=0.5, ge=0, le=1)
+    foreground_by: Literal["pixel", "object"] = "pixel"
+    """Whether a window on the foreground is drawn around any of a tile's foreground pixels, tiles being equally likely,
+    or around any object of all tiles, large and small ones being equally likely."""
+    glass_share: float = Field(default=1.0, ge=0, le=1)
+    """Share of the windows of empty glass that are kept; in place of the others one is drawn anew."""
     rotate: bool = True
     turn_share: float = Field(default=0.0, ge=0, le=1)
     turn_range_deg: tuple[float, float] = (-10.0, 10.0)

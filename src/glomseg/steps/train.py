@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 
 from glomseg.config import Settings
-from glomseg.data.advice import check_trainable, choose_factor
+from glomseg.data.advice import advise, check_trainable, choose_factor
 from glomseg.data.loader import WindowDataset
 from glomseg.data.normalisation import TileNormaliser, reference_look
 from glomseg.data.record import (
@@ -30,6 +30,7 @@ from glomseg.export.plots import save_training_curves
 from glomseg.files import read_json, sha256_of, write_json
 from glomseg.memory import free_memory_bytes
 from glomseg.models.build import build_model
+from glomseg.models.profile import training_bytes
 from glomseg.models.segmentor import Segmentor
 from glomseg.models.starting_weights import LoadReport, load_starting_weights
 from glomseg.progress import OnMessage, ProgressBars, no_progress
@@ -140,6 +141,7 @@ def train_model(
     settings = _resolve(settings, dataset, train_statistics, message=message)
     settings = _with_reference(settings, dataset, split, progress=progress)
     network = _build_network(settings, dataset)  # before the folder is made, so that a wrong option leaves none
+    _advise(fabric, settings, dataset, train_statistics, network=network, message=message)
     unused = unused_names(network, settings.optimizer)
     if unused:
         message(f"optimizer.by_name: {', '.join(unused)} decides over no parameter of this network")
@@ -296,10 +298,32 @@ def _resolve(
             factor = dataset.mpp / scaling.mpp
             message(f"working at {scaling.mpp:g} um per pixel: tiles are used at {factor:.3g} of their size")
         else:
-            factor, reason = choose_factor(dataset, statistics, seed=settings.run.seed)
+            factor, reason = choose_factor(statistics, seed=settings.run.seed)
             message(reason)
         scaling = scaling.model_copy(update={"factor": factor})
     return settings.model_copy(update={"scaling": scaling})
+
+
+def _advise(
+    fabric: Fabric,
+    settings: Settings,
+    dataset: Dataset,
+    statistics: Sequence[TileStatistics],
+    *,
+    network: Segmentor,
+    message: OnMessage,
+) -> None:
+    """Say what the masks tell about the training that is about to begin, and what memory it will take."""
+    scaling = settings.scaling.scaling(factor=settings.scaling.factor or 1.0)
+    advice = advise(statistics, settings, scaling=scaling, mpp=dataset.mpp)
+    for fact in advice.facts:
+        message(fact)
+    height, width = settings.crop.input_px
+    share = settings.run.batch_size // fabric.world_size
+    n_bytes = training_bytes(network, height=height, width=width, batch_size=share)
+    message(f"a step holds about {n_bytes / 2**30:.2g} GB for the network, in fp32; the decoded tiles come on top")
+    for warning in advice.warnings:
+        message(f"warning: {warning}")
 
 
 def _with_reference(settings: Settings, dataset: Dataset, split: Split, *, progress: ProgressBars) -> Settings:
@@ -398,6 +422,7 @@ def _windows(
     return WindowDataset(
         store,
         foreground=[item.foreground_pixels > 0 for item in statistics],
+        n_objects=[len(item.objects) for item in statistics],
         crop=settings.crop,
         augment=settings.augment,
         mean=card.mean,

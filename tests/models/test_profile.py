@@ -99,3 +99,10 @@ def test_bytes_of_a_training_step_are_those_that_a_real_one_keeps() -> None:
     real = sum(kept.values()) + 16 * count_parameters(network)
     assert outputs.main.requires_grad
     assert training_bytes(network, height=64, width=64, batch_size=2) == pytest.approx(real, rel=0.02)
+
+
+def test_a_single_window_has_half_the_bytes_of_two_beside_the_weights() -> None:
+    network = build_model("pspnet_r18", n_classes=2, base_channels=8)
+    weights = 16 * count_parameters(network)
+    one, two = (training_bytes(network, height=32, width=32, batch_size=n) - weights for n in (1, 2))
+    assert two == pytest.approx(2 * one, rel=1e-3)

@@ -72,12 +72,13 @@ def training_bytes(model: nn.Module, *, height: int, width: int, batch_size: int
         return tensor
 
     n_parameters = sum(parameter.requires_grad_().numel() for parameter in twin.parameters())
+    n_followed = max(batch_size, 2)  # where one value a channel is left, batch normalisation refuses a single window
     own = {tensor.untyped_storage()._cdata for tensor in (*twin.parameters(), *twin.buffers())}
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        outputs = twin(torch.empty(batch_size, 3, height, width, device="meta"))
+        outputs = twin(torch.empty(n_followed, 3, height, width, device="meta"))
     n_bytes = sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in own)
     del outputs
-    return n_bytes + 4 * 4 * n_parameters
+    return n_bytes * batch_size // n_followed + 4 * 4 * n_parameters
 
 
 def _twin_without_values(model: nn.Module) -> nn.Module:

@@ -1,12 +1,11 @@
+"""glomseg export."""
+
 import dataclasses
 
 from glomseg.models.model_files import load_model, save_model
+from glomseg.models.openmmlab.importing import load_openmmlab
 from glomseg.stain import ReinhardLook
 from glomseg.steps.export_model import export_model
-
-"""glomseg export."""
-
-from glomseg.models.openmmlab.importing import load_openmmlab
 
 
 def test_a_model_is_written_for_mmsegmentation(tiny_model, tmp_path, glomseg):

@@ -12,9 +12,9 @@ import torch
 from lightning_fabric import Fabric
 
 from glomseg.config import Settings
-from glomseg.data.advice import advise, check_trainable, choose_factor
+from glomseg.data.advice import check_trainable, choose_factor
 from glomseg.data.loader import WindowDataset
-from glomseg.data.normalisation import TileNormaliser, reference_look
+from glomseg.data.normalisation import TileNormaliser
 from glomseg.data.record import (
     check_unchanged,
     hash_tiles,
@@ -30,11 +30,11 @@ from glomseg.export.plots import save_training_curves
 from glomseg.files import read_json, sha256_of, write_json
 from glomseg.memory import free_memory_bytes
 from glomseg.models.build import build_model
-from glomseg.models.profile import training_bytes
 from glomseg.models.segmentor import Segmentor
 from glomseg.models.starting_weights import LoadReport, load_starting_weights
 from glomseg.progress import OnMessage, ProgressBars, no_progress
 from glomseg.runs import RunFolder, create_run, open_run, read_metrics, read_settings, write_settings
+from glomseg.steps.before_training import say_advice, settle_reference
 from glomseg.training.parameters import unused_names
 from glomseg.training.provenance import describe_model, describe_run, now
 from glomseg.training.run import TrainJob, execute
@@ -139,9 +139,10 @@ def train_model(
         )
     train_statistics = [statistics[name] for name in split.train]
     settings = _resolve(settings, dataset, train_statistics, message=message)
-    settings = _with_reference(settings, dataset, split, progress=progress)
+    settings = settle_reference(settings, dataset, split, progress=progress)
     network = _build_network(settings, dataset)  # before the folder is made, so that a wrong option leaves none
-    _advise(fabric, settings, dataset, train_statistics, network=network, message=message)
+    n_processes = fabric.world_size
+    say_advice(settings, dataset, train_statistics, network=network, n_processes=n_processes, message=message)
     unused = unused_names(network, settings.optimizer)
     if unused:
         message(f"optimizer.by_name: {', '.join(unused)} decides over no parameter of this network")
@@ -302,44 +303,6 @@ def _resolve(
             message(reason)
         scaling = scaling.model_copy(update={"factor": factor})
     return settings.model_copy(update={"scaling": scaling})
-
-
-def _advise(
-    fabric: Fabric,
-    settings: Settings,
-    dataset: Dataset,
-    statistics: Sequence[TileStatistics],
-    *,
-    network: Segmentor,
-    message: OnMessage,
-) -> None:
-    """Say what the masks tell about the training that is about to begin, and what memory it will take."""
-    scaling = settings.scaling.scaling(factor=settings.scaling.factor or 1.0)
-    advice = advise(statistics, settings, scaling=scaling, mpp=dataset.mpp)
-    for fact in advice.facts:
-        message(fact)
-    height, width = settings.crop.input_px
-    share = settings.run.batch_size // fabric.world_size
-    n_bytes = training_bytes(network, height=height, width=width, batch_size=share)
-    message(f"a step holds about {n_bytes / 2**30:.2g} GB for the network, in fp32; the decoded tiles come on top")
-    for warning in advice.warnings:
-        message(f"warning: {warning}")
-
-
-def _with_reference(settings: Settings, dataset: Dataset, split: Split, *, progress: ProgressBars) -> Settings:
-    """Settle the look that stains are brought to, where the recipe wants one and names none."""
-    colors = settings.colors
-    if colors.normalise == "none" or colors.reference is not None:
-        return settings
-    with progress("looking at stains", unit="tile") as bar:
-        look = reference_look(
-            dataset,
-            dataset.select(split.train),
-            method=colors.normalise,
-            scaling=settings.scaling.scaling(factor=settings.scaling.factor or 1.0),
-            progress=bar,
-        )
-    return settings.model_copy(update={"colors": colors.model_copy(update={"reference": look})})
 
 
 def _run(

@@ -27,7 +27,7 @@ def test_facts_come_first_and_warnings_last(dataset):
     network = build_model("fpn_resnet_small", n_classes=2)
     settings = settings_of("run.steps=5")
     say_advice(settings, dataset, scan_masks(dataset), network=network, n_processes=2, message=said.append)
-    assert said[0].startswith("at the working size an object is 25 px wide")
+    assert said[0].startswith("at the working size an object is 26 px wide")
     assert said[1] == "6 of 12 training tiles (50%) show no foreground"
     n_bytes = training_bytes(network, height=32, width=32, batch_size=2)  # of one process
     assert said[3] == (

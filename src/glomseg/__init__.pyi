@@ -85,6 +85,12 @@ from .slides.opening import open_slide as open_slide
 from .slides.rasterize import rasterize as rasterize
 from .slides.slide import Slide as Slide
 from .slides.tissue import Tissue as Tissue, find_tissue as find_tissue
+from .stain import (
+    MacenkoLook as MacenkoLook,
+    ReinhardLook as ReinhardLook,
+    look_of as look_of,
+    normalise as normalise,
+)
 from .steps.benchmark import BenchmarkResult as BenchmarkResult, benchmark_model as benchmark_model
 from .steps.calibrate import CalibrationResult as CalibrationResult, calibrate_model as calibrate_model
 from .steps.compare import (

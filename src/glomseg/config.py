@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.files import read_text
 from glomseg.optimization import Factor, OptimizerSettings, Positive, ScheduleSettings, Section
+from glomseg.stain import Look
 from glomseg.types import IMAGENET_MEAN, IMAGENET_STD, Inference, Scaling
 
 Side = Annotated[int, Field(ge=32, le=4096)]
@@ -57,6 +58,16 @@ class ColorSettings(Section):
 
     mean: tuple[Level, Level, Level] = IMAGENET_MEAN
     std: tuple[Spread, Spread, Spread] = IMAGENET_STD
+    normalise: Literal["none", "macenko", "reinhard"] = "none"
+    """Bring the stains of every image, or slide, to those of `reference` first; see `glomseg.stain`."""
+    reference: Look | None = None
+    """None takes the median of the training tiles."""
+
+    @model_validator(mode="after")
+    def _of_one_method(self) -> "ColorSettings":
+        if self.reference is not None and self.reference.method != self.normalise:
+            raise ValueError(f"reference is one of {self.reference.method}, but normalise says {self.normalise}")
+        return self
 
 
 class CropSettings(Section):
@@ -78,6 +89,11 @@ class CropSettings(Section):
     fit_choices_px: tuple[tuple[Positive, Positive], ...] | None = None
     """Boxes of (long, short) limits, one drawn for each window, in place of a scale."""
     foreground_share: float = Field(default=0.5, ge=0, le=1)
+    foreground_by: Literal["pixel", "object"] = "pixel"
+    """Whether a window on the foreground is drawn around any of a tile's foreground pixels, tiles being equally likely,
+    or around any object of all tiles, large and small ones being equally likely."""
+    glass_share: float = Field(default=1.0, ge=0, le=1)
+    """Share of the windows of empty glass that are kept; in place of the others one is drawn anew."""
     rotate: bool = True
     turn_share: float = Field(default=0.0, ge=0, le=1)
     turn_range_deg: tuple[float, float] = (-10.0, 10.0)
@@ -123,7 +139,11 @@ class AugmentSettings(Section):
     """Largest turn of the hue, in steps of two degrees."""
 
     stain: float = Field(default=0.0, ge=0, le=1)
-    """Standard deviation of the log amount of each stain; the stain vectors turn by a fifth of it."""
+    """Standard deviation of the log amount of each stain, of each by itself."""
+    stain_hue: float | None = Field(default=None, ge=0, le=1)
+    """Standard deviation of each number of the stain vectors, which have length 1; None is a fifth of `stain`."""
+    stain_vectors: Literal["published", "estimated"] = "published"
+    """Haematoxylin and PAS as published, or what each window shows, by Macenko's method."""
     gamma: float = Field(default=0.0, ge=0, le=1)
     """Standard deviation of the log exponent."""
     blur_px: float = Field(default=0.0, ge=0, le=10)
@@ -132,6 +152,12 @@ class AugmentSettings(Section):
     """Largest standard deviation of the noise in grey levels."""
     grey_share: float = Field(default=0.0, ge=0, le=1)
     """Share of windows that lose their colour."""
+    light: float = Field(default=0.0, ge=0, le=0.9)
+    """Largest share by which light may fall or rise from a window's middle to its edge."""
+    jpeg_quality: int = Field(default=0, ge=0, le=100)
+    """Lowest quality at which half of the windows are compressed."""
+    elastic_px: float = Field(default=0.0, ge=0, le=16)
+    """Standard deviation by which the nodes of a grid, 32 pixels apart, are moved in half of the windows."""
 
 
 class LossSettings(Section):
@@ -139,6 +165,15 @@ class LossSettings(Section):
 
     cross_entropy: float = Field(default=1.0, ge=0)
     dice: float = Field(default=0.0, ge=0)
+    focal: float = Field(default=0.0, ge=0)
+    focal_gamma: float = Field(default=2.0, ge=0, le=5)
+    """How little of the focal loss pixels have that are judged rightly; 0 makes it the cross-entropy."""
+    tversky: float = Field(default=0.0, ge=0)
+    tversky_missed: float = Field(default=0.7, ge=0, le=1)
+    """What a missed pixel costs in the Tversky loss, where an invented one costs the rest to 1; 0.5 is Dice."""
+    tversky_power: float = Field(default=1.0, gt=0, le=3)
+    """Exponent of the Tversky loss: 0.75 is the focal Tversky loss."""
+    boundary: float = Field(default=0.0, ge=0)
     auxiliary: Factor | tuple[Factor, ...] = 0.4
     """Of all auxiliary heads, or one number each."""
     class_weights: tuple[Factor, ...] | None = None
@@ -149,8 +184,8 @@ class LossSettings(Section):
 
     @model_validator(mode="after")
     def _some_loss(self) -> "LossSettings":
-        if self.cross_entropy == 0 and self.dice == 0:
-            raise ValueError("cross_entropy and dice are both 0, so nothing would be learnt")
+        if not any((self.cross_entropy, self.dice, self.focal, self.tversky, self.boundary)):
+            raise ValueError("cross_entropy, dice, focal, tversky and boundary are all 0, so nothing would be learnt")
         return self
 
 

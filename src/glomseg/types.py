@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg.errors import InvalidInputError, did_you_mean
+from glomseg.stain import Look
 
 IGNORE_INDEX = 255
 """Mask value of pixels that count neither in training nor in evaluation."""
@@ -390,6 +391,9 @@ class ModelCard:
         Of the RGB input, on the 0 to 255 scale.
     scaling
         How images reach the working size.
+    stain
+        The look of stains that images of the working size are brought to, each image or slide from its own; None
+        leaves their colours as they are.
     inference
         How the network is run on them.
     tta
@@ -409,6 +413,7 @@ class ModelCard:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     scaling: Scaling = field(default_factory=Scaling)
+    stain: Look | None = None
     inference: Inference = field(default_factory=Inference)
     tta: TestTimeAugmentation | None = None
     trained_on: Mapping[str, Any] = field(default_factory=dict)

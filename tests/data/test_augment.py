@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 
 from glomseg.config import AugmentSettings
-from glomseg.data.augment import add_noise, augment_colors, change_gamma, distort, jitter_stain
+from glomseg.data.augment import add_noise, augment_colors, change_gamma, compress, distort, jitter_stain, tilt_light
+from glomseg.stain import look_of
+
+from ..test_stain import HAEMATOXYLIN, PAS, stained
 
 TISSUE = np.random.default_rng(0).integers(60, 220, (64, 64, 3), dtype=np.uint8)
 
@@ -11,9 +14,21 @@ def test_nothing_is_changed_by_default():
     assert augment_colors(TISSUE, AugmentSettings(), rng=np.random.default_rng(0)) is TISSUE
 
 
-@pytest.mark.parametrize("name", ["stain", "gamma", "blur_px", "noise", "grey_share"])
+CHANGES = {
+    "stain": 1.0,
+    "stain_hue": 0.5,
+    "gamma": 1.0,
+    "blur_px": 1.0,
+    "noise": 1.0,
+    "grey_share": 1.0,
+    "light": 0.5,
+    "jpeg_quality": 30,
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
 def test_every_change_changes_and_is_seeded(name):
-    settings = AugmentSettings(**{name: 1.0})
+    settings = AugmentSettings(**{name: CHANGES[name]})
     changed = [augment_colors(TISSUE, settings, rng=np.random.default_rng(seed)) for seed in range(6)]
     again = augment_colors(TISSUE, settings, rng=np.random.default_rng(0))
     assert np.array_equal(changed[0], again)
@@ -39,6 +54,61 @@ def test_stain_jitter_moves_hue_and_density():
         [jitter_stain(TISSUE, strength=0.3, rng=np.random.default_rng(seed)).mean(axis=(0, 1)) for seed in range(20)]
     )
     assert means.std(axis=0).min() > 2
+
+
+def test_the_windows_own_stains_are_what_is_changed():
+    green_stain = np.array((0.5, 0.3, 0.8)) / np.linalg.norm((0.5, 0.3, 0.8))
+    image = stained(HAEMATOXYLIN, green_stain, amounts=(1.0, 1.0))
+    rng = np.random.default_rng(3)
+    changed = jitter_stain(image, strength=0.4, hue=0.0, vectors="estimated", rng=rng)
+    own, found = look_of(image, method="macenko"), look_of(changed, method="macenko")
+    assert np.allclose(found.stains, own.stains, atol=0.03)  # amounts alone were changed: each stain keeps its hue
+    rng = np.random.default_rng(3)
+    rng.normal(size=6)
+    factors = np.exp(rng.normal(0, 0.4, 3))
+    assert np.divide(found.amounts, own.amounts) == pytest.approx(factors[:2], rel=0.1)
+
+
+def test_where_there_are_not_two_stains_the_published_ones_are_changed():
+    image = stained(second=HAEMATOXYLIN)
+    own, published = (
+        jitter_stain(image, strength=0.3, vectors=vectors, rng=np.random.default_rng(0))
+        for vectors in ("estimated", "published")
+    )
+    assert np.array_equal(own, published)
+
+
+def test_amounts_and_hues_are_changed_by_themselves():
+    image = stained(HAEMATOXYLIN, PAS)
+    own = look_of(image, method="macenko")
+    turned = [
+        look_of(
+            jitter_stain(image, strength=0.0, hue=0.1, vectors="estimated", rng=np.random.default_rng(seed)),
+            method="macenko",
+        )
+        for seed in range(12)
+    ]
+    assert np.std([look.stains[1] for look in turned], axis=0).mean() > 0.03
+    assert np.std([look.amounts for look in turned], axis=0).mean() < 0.15 * np.mean(own.amounts)
+
+
+def test_light_tilts_about_the_middle():
+    grey = np.full((101, 101, 3), 100, np.uint8)
+    tilted = tilt_light(grey, share=0.5, angle_rad=0.0)
+    assert tilted[:, 0, 0].tolist() == [50] * 101
+    assert tilted[50, 50, 0] == 100
+    assert tilted[:, 100, 0].tolist() == [150] * 101
+    down = tilt_light(grey, share=0.5, angle_rad=np.pi / 2)
+    assert np.array_equal(down, tilted.transpose(1, 0, 2))
+    assert np.array_equal(tilt_light(grey, share=0.0, angle_rad=1.0), grey)
+    assert tilt_light(grey, share=0.5, angle_rad=0.7).max() <= 150
+
+
+def test_jpeg_keeps_colours_and_loses_more_at_lower_quality():
+    image = np.full((32, 32, 3), (200, 100, 50), np.uint8)
+    assert np.abs(compress(image, quality=90).astype(int) - image).max() <= 3  # and red is not blue
+    errors = [np.abs(compress(TISSUE, quality=quality).astype(int) - TISSUE).mean() for quality in (20, 60, 95)]
+    assert errors[0] > errors[1] > errors[2]
 
 
 def test_gamma_one_is_identity_and_ends_stay():

@@ -5,12 +5,15 @@ from hypothesis import strategies as st
 
 from glomseg.data.crops import (
     centered_crop,
+    deform,
     pad,
+    place_in_object,
     random_box,
     random_flip,
     resize,
     resize_mask,
     resize_then_crop,
+    shows_glass,
     turn,
 )
 
@@ -195,3 +198,50 @@ def test_shares_of_flips_are_kept():
     corners = [int(random_flip(image, mask, flip=(0.2, 0.3, 0.1), rng=rng)[1][0, 0]) for _ in range(4000)]
     shares = [corners.count(value) / 4000 for value in (2, 3, 4, 1)]  # left to right, upside down, both, none
     assert shares == pytest.approx([0.2, 0.3, 0.1, 0.4], abs=0.03)
+
+
+def test_a_bent_window_keeps_its_mask_on_its_image():
+    image, mask = labelled(128, 160)
+    bent, labels = deform(image, mask, std_px=4.0, rng=np.random.default_rng(0))
+    assert bent.shape == image.shape
+    assert not np.array_equal(labels, mask)
+    assert set(np.unique(labels)) <= set(np.unique(mask))
+    assert misaligned_share(bent, labels) < 0.02
+    again = deform(image, mask, std_px=4.0, rng=np.random.default_rng(0))
+    assert np.array_equal(bent, again[0])
+    assert np.array_equal(labels, again[1])
+    same, unbent = deform(image, mask, std_px=0.0, rng=np.random.default_rng(0))
+    assert np.array_equal(same, image)
+    assert np.array_equal(unbent, mask)
+    assert deform(image[:5, :3], mask[:5, :3], std_px=4.0, rng=np.random.default_rng(0))[1].shape == (5, 3)
+
+
+def test_glass_is_told_from_tissue_by_what_absorbs():
+    rng = np.random.default_rng(0)
+    glass = rng.normal((228, 226, 230), 2, (128, 128, 3)).clip(0, 255).astype(np.uint8)
+    assert shows_glass(glass)
+    assert shows_glass(np.full((64, 64, 3), 255, np.uint8))
+    pale = glass.copy()
+    pale[:, :20] = (225, 190, 215)  # a strip of pale tissue
+    assert not shows_glass(pale)
+    dust = glass.copy()
+    dust[60:66, 60:66] = 60
+    assert shows_glass(dust)
+    assert not shows_glass(np.full((64, 64, 3), (210, 160, 200), np.uint8))
+    assert not shows_glass(np.zeros((64, 64, 3), np.uint8))
+
+
+def test_each_object_is_equally_likely_whatever_its_size():
+    mask = np.zeros((60, 60), np.uint8)
+    mask[:40, :40] = 1
+    mask[50:53, 50:53] = 1
+    mask[40:42, :2] = 2  # touches the first, but is of another class
+    mask[55:, :5] = 255
+    rng = np.random.default_rng(0)
+    places = [place_in_object(mask, rng) for _ in range(900)]
+    assert all(mask[place] in (1, 2) for place in places)
+    shares = [np.mean([is_in(*place) for place in places]) for is_in in (
+        lambda row, column: row < 40 and column < 40, lambda row, column: row >= 50, lambda row, column: 40 <= row < 42
+    )]  # fmt: skip
+    assert shares == pytest.approx([1 / 3] * 3, abs=0.05)
+    assert place_in_object(np.full((4, 4), 255, np.uint8), rng) is None

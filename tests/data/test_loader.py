@@ -7,7 +7,9 @@ import torch
 from glomseg.config import AugmentSettings, load_recipe
 from glomseg.data.dataset import open_dataset
 from glomseg.data.loader import WindowDataset, make_loader, window_numbers
+from glomseg.data.statistics import object_sizes
 from glomseg.data.store import TileStore
+from glomseg.images import write_png
 from glomseg.types import Scaling
 
 
@@ -18,6 +20,7 @@ def windows(root, *, recipe="default", memory_bytes=10**9, seed=0, **crop) -> Wi
     return WindowDataset(
         store,
         foreground=[bool((store[index][1] == 1).any()) for index in range(len(store))],
+        n_objects=[len(object_sizes(store[index][1], n_classes=2)) for index in range(len(store))],
         crop=settings.crop.model_copy(update={"size_px": 32, **crop}),
         augment=settings.augment,
         mean=(123.675, 116.28, 103.53),
@@ -116,3 +119,58 @@ def test_windows_of_any_shape_are_padded_and_normalised_as_asked(tiny_dataset):
     assert image.shape == (3, 64, 48)
     assert (mask[32:] == 255).all()
     assert image.max() > 100
+
+
+def test_half_of_the_windows_are_bent_where_that_is_asked_for(tiny_dataset):
+    straight, bent = windows(tiny_dataset), windows(tiny_dataset)
+    straight.augment, bent.augment = AugmentSettings(), AugmentSettings(elastic_px=4.0)
+    changed = [not torch.equal(straight[number][0], bent[number][0]) for number in range(60)]
+    assert 15 < sum(changed) < 45
+    assert torch.equal(bent[7][1], bent[7][1])
+
+
+@pytest.fixture
+def uneven(tmp_path):
+    """Two tiles: a large disc; three small squares and much glass."""
+    large, small = np.zeros((128, 128), np.uint8), np.zeros((128, 128), np.uint8)
+    rows, columns = np.ogrid[:128, :128]
+    large[(rows - 64) ** 2 + (columns - 64) ** 2 < 50**2] = 1
+    for corner in (10, 50, 90):
+        small[10:14, corner : corner + 4] = 1
+    for name, mask in (("S1_1", large), ("S2_1", small)):
+        image = np.full((128, 128, 3), (190, 120, 180) if name == "S1_1" else (244, 244, 244), np.uint8)
+        image[:24] = (190, 120, 180)
+        image[mask == 1] = (120, 40, 130)
+        write_png(tmp_path / "images" / f"{name}.png", image)
+        write_png(tmp_path / "masks" / f"{name}.png", mask)
+    return tmp_path
+
+
+def test_windows_by_object_show_small_and_large_ones_alike(uneven):
+    options = {"foreground_share": 1.0, "scale_range": (1.0, 1.0), "rotate": False, "flip": "none"}
+    counts = {}
+    for way in ("pixel", "object"):
+        stream = windows(uneven, foreground_by=way, **options)
+        stream.augment = AugmentSettings()
+        # A window that shows the large disc has more of it than the small squares can fill.
+        counts[way] = np.mean([int((stream[number][1] == 1).sum()) > 100 for number in range(200)])
+    assert counts["pixel"] == pytest.approx(0.5, abs=0.1)  # one tile of two
+    assert counts["object"] == pytest.approx(0.25, abs=0.1)  # one object of four
+
+
+def test_a_window_by_object_without_glass_is_a_pure_function_too(uneven):
+    first, again = (windows(uneven, foreground_by="object", glass_share=0.2) for _ in range(2))
+    again[3]
+    for number in (0, 1, 7, 8):
+        assert torch.equal(first[number][0], again[number][0])
+
+
+def test_empty_glass_is_drawn_rarely(uneven):
+    def share_of_glass(glass_share):
+        stream = windows(uneven, glass_share=glass_share, foreground_share=0.0, scale_range=(1.0, 1.0))
+        stream.augment = AugmentSettings()
+        return np.mean([float(stream[number][0].min()) > 1.5 for number in range(150)])
+
+    assert share_of_glass(1.0) > 0.15
+    assert share_of_glass(0.0) < 0.02
+    assert share_of_glass(0.0) < share_of_glass(0.3) < share_of_glass(1.0)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from glomseg.data.dataset import open_dataset
-from glomseg.data.statistics import TileStatistics, holds_only_ignored, scan_masks
+from glomseg.data.statistics import ObjectSize, TileStatistics, holds_only_ignored, scan_masks
 from glomseg.errors import InvalidInputError
 from glomseg.images import write_png
 
@@ -19,7 +19,15 @@ def test_what_masks_hold(tmp_path):
     reports = []
     statistics = scan_masks(open_dataset(tmp_path), progress=lambda done, total, note="": reports.append((done, total)))
     assert statistics == (
-        TileStatistics(name="s_1_a", group="s_1", height=2, width=3, class_pixels=(3, 2), ignored_pixels=1),
+        TileStatistics(
+            name="s_1_a",
+            group="s_1",
+            height=2,
+            width=3,
+            class_pixels=(3, 2),
+            ignored_pixels=1,
+            objects=(ObjectSize(class_index=1, area_px=2, touches_border=True),),
+        ),
         TileStatistics(name="s_2_b", group="s_2", height=2, width=1, class_pixels=(2, 0), ignored_pixels=0),
     )
     assert [item.foreground_pixels for item in statistics] == [2, 0]
@@ -62,3 +70,7 @@ def test_only_ignored():
     assert not holds_only_ignored([of(0, 3), of(1, 0)])
     assert not holds_only_ignored([of(0, 0)])
     assert not holds_only_ignored([])
+
+
+def test_a_diameter_is_that_of_the_circle_of_the_same_area():
+    assert ObjectSize(class_index=1, area_px=314, touches_border=False).diameter_px == pytest.approx(20, rel=1e-3)

@@ -1,5 +1,6 @@
 """Prediction of whole slides: blending, what the result may not depend on, and going on after a stop."""
 
+import dataclasses
 import itertools
 import threading
 
@@ -14,6 +15,7 @@ from glomseg.inference.slide_grid import blend_weights, slide_grid
 from glomseg.inference.slide_store import open_store
 from glomseg.inference.stage_times import StageTimes
 from glomseg.models.segmentor import Logits
+from glomseg.stain import ReinhardLook, normalise
 from glomseg.types import Region
 
 from .array_slide import ArraySlide, blobs, blur_predictor
@@ -262,3 +264,18 @@ def test_every_stage_is_timed(tmp_path):
     run(tmp_path, blur_predictor(), ArraySlide(blobs(60, 60)), times=times)
     assert set(times.seconds) == {"read", "wait", "prepare", "model", "blend", "save"}
     assert all(seconds > 0 for seconds in times.seconds.values())
+
+
+def test_all_windows_are_brought_to_the_reference_by_the_look_of_the_slide(tmp_path):
+    slide = ArraySlide(blobs(80, 60))
+    look, reference = (ReinhardLook(mean=(m, 0.0, 0.0), std=(20.0, 10.0, 10.0)) for m in (50.0, 70.0))
+    plain, other = blur_predictor(), blur_predictor()
+    other.card = dataclasses.replace(other.card, stain=reference)
+    changed = ArraySlide(normalise(slide.pixels, look=look, reference=reference))
+    expected = run(tmp_path / "changed", plain, changed)
+    assert all(
+        np.array_equal(*pair) for pair in zip(run(tmp_path / "by look", other, slide, look=look), expected, strict=True)
+    )
+    as_reference = run(tmp_path / "unknown", other, slide)  # a slide whose stains cannot be told keeps its colours
+    untouched = run(tmp_path / "untouched", plain, slide)
+    assert np.abs(as_reference[1].astype(int) - untouched[1]).max() <= 2

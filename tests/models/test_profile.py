@@ -6,7 +6,7 @@ from torch import nn
 
 from glomseg.errors import InvalidInputError
 from glomseg.models.build import build_model
-from glomseg.models.profile import count_macs, count_parameters
+from glomseg.models.profile import count_macs, count_parameters, training_bytes
 
 
 def test_parameters_of_a_convolution_by_hand() -> None:
@@ -74,3 +74,35 @@ def test_the_auxiliary_head_is_not_counted() -> None:
 def test_a_size_that_is_none_is_an_error(height: int, width: int) -> None:
     with pytest.raises(InvalidInputError, match=f"{width} x {height} pixels: give a positive size"):
         count_macs(nn.Conv2d(3, 1, 1), height=height, width=width)
+
+
+def test_bytes_of_a_training_step_by_hand() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 2, 1))
+    n_parameters = 3 * 8 * 9 + 8 + 8 * 2 + 2
+    kept = 2 * 10 * 6 * (3 + 8)  # the images, and what came out of the ReLU, which both neighbours share
+    assert training_bytes(network, height=10, width=6, batch_size=2) == 4 * (kept + 4 * n_parameters)
+    assert not any(parameter.is_meta for parameter in network.parameters())
+
+
+def test_bytes_of_a_training_step_are_those_that_a_real_one_keeps() -> None:
+    network = build_model("pspnet_r18", n_classes=2, base_channels=8, stem_channels=8, head_channels=8).train()
+    own = {parameter.data_ptr() for parameter in network.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.data_ptr() not in own:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        outputs = network(torch.zeros(2, 3, 64, 64))
+    real = sum(kept.values()) + 16 * count_parameters(network)
+    assert outputs.main.requires_grad
+    assert training_bytes(network, height=64, width=64, batch_size=2) == pytest.approx(real, rel=0.02)
+
+
+def test_a_single_window_has_half_the_bytes_of_two_beside_the_weights() -> None:
+    network = build_model("pspnet_r18", n_classes=2, base_channels=8)
+    weights = 16 * count_parameters(network)
+    one, two = (training_bytes(network, height=32, width=32, batch_size=n) - weights for n in (1, 2))
+    assert two == pytest.approx(2 * one, rel=1e-3)

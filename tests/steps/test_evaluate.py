@@ -115,7 +115,7 @@ def test_a_known_prediction_gives_the_figures_worked_out_by_hand(tiny_model, tmp
     monkeypatch.setattr(
         Predictor,
         "predict",
-        lambda self, image, *, mpp=None, keep_probabilities=False: Prediction(
+        lambda self, image, *, mpp=None, look=None, keep_probabilities=False: Prediction(
             mask=found, probabilities=probabilities, classes=GLOMERULUS, mpp=mpp
         ),
     )
@@ -180,7 +180,7 @@ def test_objects_are_counted_by_tile_group_and_overall(tiny_model, dataset, tmp_
     monkeypatch.setattr(
         Predictor,
         "predict",
-        lambda self, image, *, mpp=None, keep_probabilities=False: Prediction(
+        lambda self, image, *, mpp=None, look=None, keep_probabilities=False: Prediction(
             mask=next(truths), probabilities=np.full((2, 64, 64), 0.5, np.float32), classes=GLOMERULUS, mpp=mpp
         ),
     )

@@ -1,6 +1,7 @@
 """Slides from file to files: what is written, what is not done twice, and what a kill leaves."""
 
 import csv
+import dataclasses
 import json
 import os
 import signal
@@ -19,7 +20,8 @@ from glomseg.export.pyramid import write_pyramid
 from glomseg.images import read_image
 from glomseg.measure import ObjectSettings
 from glomseg.models.build import build_model
-from glomseg.models.model_files import save_model
+from glomseg.models.model_files import load_model, save_model
+from glomseg.stain import ReinhardLook
 from glomseg.steps import predict_slides as module
 from glomseg.steps.predict_slides import SlideSettings, predict_slides
 from glomseg.types import GLOMERULUS, Classes, Inference, ModelCard, Scaling, TestTimeAugmentation
@@ -303,3 +305,19 @@ def test_flips_are_averaged_and_written_down_and_other_scales_refused(tmp_path, 
     assert again.slides[0].is_new
     with pytest.raises(InvalidInputError, match="at the working size alone"):
         predict_slides(model, [slide], out=tmp_path / "out", device="cpu", tta=TestTimeAugmentation(scales=(0.5, 1.0)))
+
+
+@pytest.mark.parametrize("tissue_only", [True, False])
+def test_the_stains_of_a_slide_are_judged_once_and_recorded(model, slide, tmp_path, tissue_only):
+    network, card = load_model(model)
+    reference = ReinhardLook(mean=(60.0, 20.0, -10.0), std=(15.0, 10.0, 10.0))
+    save_model(tmp_path / "m.safetensors", network, dataclasses.replace(card, stain=reference))
+    settings = dataclasses.replace(ALL, tissue_only=tissue_only)
+    records = {}
+    for name, path in (("with", tmp_path / "m.safetensors"), ("without", model)):
+        found = predict_slides(path, [slide], out=tmp_path / name, settings=settings, **CPU)
+        records[name] = found.slides[0].record
+    assert records["without"]["stain"] is None
+    assert set(records["with"]["stain"]) == {"mean", "std"}
+    masks = [(tmp_path / name / "a slide" / "mask.tif").read_bytes() for name in records]
+    assert masks[0] != masks[1]

@@ -19,7 +19,8 @@ from glomseg.data.dataset import open_dataset
 from glomseg.errors import InvalidInputError, MissingInputError, NonFiniteLossError, OutputError
 from glomseg.files import sha256_of
 from glomseg.models.model_files import load_model
-from glomseg.runs import RunFolder, read_metrics
+from glomseg.runs import RunFolder, read_metrics, read_settings
+from glomseg.stain import ReinhardLook
 from glomseg.steps import train as steps_train
 from glomseg.steps.train import Hardware, repeat_training, resume_training, train_model
 
@@ -135,6 +136,21 @@ def test_tiles_coarser_than_the_working_scale_are_enlarged_with_and_without_thei
     train_model(open_dataset(tiny_dataset, mpp=4.0), recipe, out=tmp_path / "run", hardware=CPU)
     scaling = load_model(tmp_path / "run" / "last.safetensors")[1].scaling
     assert scaling.working_size(height=64, width=64, mpp=4.0) == scaling.working_size(height=64, width=64, mpp=None)
+
+
+def test_stains_are_brought_to_a_reference_that_the_run_settles_and_the_card_keeps(tiny_dataset, tmp_path):
+    train(tiny_dataset, tmp_path / "run", "run.steps=2", "colors.normalise=reinhard")
+    card = load_model(tmp_path / "run" / "best.safetensors")[1]
+    assert isinstance(card.stain, ReinhardLook)
+    assert read_settings(RunFolder(tmp_path / "run")).colors.reference == card.stain
+    plain = train(tiny_dataset, tmp_path / "plain", "run.steps=2")
+    assert load_model(plain.run / "best.safetensors")[1].stain is None
+    losses = [read_metrics(RunFolder(tmp_path / name))[0]["loss"] for name in ("run", "plain")]
+    assert losses[0] != losses[1]
+    repeat_training(tmp_path / "run", out=tmp_path / "again", hardware=CPU)
+    assert_same_models(tmp_path / "run", tmp_path / "again")
+    with pytest.raises(InvalidInputError, match="reference is one of reinhard, but normalise says macenko"):
+        settings("colors.normalise=macenko", "colors.reference={mean=[50, 0, 0], std=[1, 1, 1]}")
 
 
 @pytest.mark.parametrize(("library", "error"), [("torch.save", RuntimeError), ("safetensors", SafetensorError)])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from glomseg.config import LossSettings
+from glomseg.errors import InvalidInputError
 from glomseg.models.segmentor import QueryLogits
 from glomseg.training import mask_losses
 from glomseg.training.losses import TrainingLoss
@@ -149,6 +150,13 @@ def test_the_training_loss_takes_queries_instead_of_the_main_logits(pixel_center
     layer = queries_for(mask, n_classes=2)
     main = torch.full((1, 2, 16, 16), torch.nan)
     assert TrainingLoss(LossSettings())(main, [], mask, queries=[layer]).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("part", ["focal", "tversky", "boundary"])
+def test_losses_that_queries_do_not_have_are_refused(part):
+    mask = torch.zeros(1, 16, 16, dtype=torch.int64)
+    with pytest.raises(InvalidInputError, match=rf"loss\.{part} does not go with .*Mask2Former.*leave it out"):
+        TrainingLoss(LossSettings(**{part: 1.0}))(mask, [], mask, queries=[queries_for(mask, n_classes=2)])
 
 
 def test_a_head_learns_two_tiles_by_heart():

@@ -6,12 +6,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from glomseg.slides.colors import glass_color
+from glomseg.stain import densities
 from glomseg.types import IGNORE_INDEX
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.uint8]
 
 _MAX_DRAWS = 10
+_NODE_PX = 32
+_GLASS_DENSITY, _TISSUE_SHARE = 0.1, 0.02
 
 
 def resize(image: Image, *, height: int, width: int, interpolation: str) -> Image:
@@ -205,6 +209,62 @@ def centered_crop(
     window = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=border)
     labels = cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderMode=border)
     return np.asarray(window, dtype=np.uint8), np.asarray(labels, dtype=np.uint8)
+
+
+def deform(image: Image, mask: Mask, *, std_px: float, rng: np.random.Generator) -> tuple[Image, Mask]:
+    """Return image and mask bent alike: the nodes of a grid are moved at random, and what is between them follows.
+
+    Parameters
+    ----------
+    image, mask
+        (H, W, 3) and (H, W) uint8.
+    std_px
+        Standard deviation of the way that each node, 32 pixels from the next, is moved down and to the right.
+    rng
+        Source of the random numbers.
+
+    References
+    ----------
+    Ronneberger et al., U-Net, MICCAI 2015 (there 3 x 3 nodes and 10 pixels, with bicubic interpolation as here).
+    """
+    height, width = mask.shape
+    nodes = rng.normal(0, std_px, (2, height // _NODE_PX + 2, width // _NODE_PX + 2)).astype(np.float32)
+    down, right = (cv2.resize(ways, (width, height), interpolation=cv2.INTER_CUBIC) for ways in nodes)
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    where, border = (columns + right, rows + down), cv2.BORDER_REFLECT_101
+    bent = cv2.remap(image, *where, interpolation=cv2.INTER_LINEAR, borderMode=border)
+    labels = cv2.remap(mask, *where, interpolation=cv2.INTER_NEAREST, borderMode=border)
+    return np.asarray(bent, dtype=np.uint8), np.asarray(labels, dtype=np.uint8)
+
+
+def shows_glass(image: Image) -> bool:
+    """Return whether an image (H, W, 3) uint8 RGB shows next to nothing but empty glass.
+
+    That is where at most 2 % of its pixels absorb more than the glass in one of the channels, by an optical density of
+    0.1 (natural logarithm). Every fourth pixel of every fourth row is looked at.
+    """
+    pixels = image[::4, ::4].reshape(-1, 3)
+    glass = densities(np.array(glass_color(pixels), np.uint8))
+    return bool(((densities(pixels) - glass).max(axis=1) > _GLASS_DENSITY).mean() <= _TISSUE_SHARE)
+
+
+def place_in_object(mask: Mask, rng: np.random.Generator) -> tuple[int, int] | None:
+    """Return (row, column) of a random pixel of a random object, each object being equally likely; None if none is.
+
+    Objects are connected pieces of a class, touching corners included.
+    """
+    found: list[NDArray[np.intp]] = []
+    for value in np.unique(mask):
+        if value not in (0, IGNORE_INDEX):
+            _, labels = cv2.connectedComponents((mask == value).astype(np.uint8), connectivity=8)
+            order = np.argsort(labels, axis=None, kind="stable")
+            counts = np.bincount(labels.ravel())
+            found += np.split(order, np.cumsum(counts)[:-1])[1:]
+    if not found:
+        return None
+    places = found[int(rng.integers(len(found)))]
+    row, column = divmod(int(rng.choice(places)), mask.shape[1])
+    return row, column
 
 
 def pad(image: NDArray[np.float32], mask: Mask, *, size_px: tuple[int, int]) -> tuple[NDArray[np.float32], Mask]:

@@ -17,10 +17,22 @@ from torch.utils.data import Dataset as TorchDataset
 
 from glomseg.config import AugmentSettings, CropSettings
 from glomseg.data.augment import augment_colors
-from glomseg.data.crops import centered_crop, pad, random_box, random_flip, resize_then_crop, turn
+from glomseg.data.crops import (
+    centered_crop,
+    deform,
+    pad,
+    place_in_object,
+    random_box,
+    random_flip,
+    resize_then_crop,
+    shows_glass,
+    turn,
+)
 from glomseg.data.store import TileStore
 
 Window = tuple[torch.Tensor, torch.Tensor]
+
+_MAX_DRAWS = 10
 
 
 class WindowDataset(TorchDataset[Window]):
@@ -32,6 +44,8 @@ class WindowDataset(TorchDataset[Window]):
         The training tiles.
     foreground
         For each tile whether its mask holds anything but background.
+    n_objects
+        For each tile how many objects its mask holds; needed where `crop` draws by object.
     crop, augment
         How windows are cut and changed.
     mean, std
@@ -45,6 +59,7 @@ class WindowDataset(TorchDataset[Window]):
         store: TileStore,
         *,
         foreground: Sequence[bool],
+        n_objects: Sequence[int] = (),
         crop: CropSettings,
         augment: AugmentSettings,
         mean: Sequence[float],
@@ -54,6 +69,8 @@ class WindowDataset(TorchDataset[Window]):
     ) -> None:
         self.store = store
         self.foreground = np.flatnonzero(foreground)
+        self.by_object = crop.foreground_by == "object"
+        self.object_shares = np.asarray(n_objects, dtype=np.float64) / max(1, sum(n_objects))
         self.crop = crop
         self.augment = augment
         self.mean = np.asarray(mean, dtype=np.float32)
@@ -67,6 +84,8 @@ class WindowDataset(TorchDataset[Window]):
             image, mask = self._resize_then_crop(number, rng)
         else:
             image, mask = self._centered(number, rng)
+        if self.augment.elastic_px > 0 and rng.random() < 0.5:
+            image, mask = deform(image, mask, std_px=self.augment.elastic_px, rng=rng)
         image = augment_colors(image, self.augment, rng=rng)
         normalised, mask = pad(self._normalise(image), mask, size_px=self.crop.input_px)
         pixels = torch.from_numpy(np.ascontiguousarray(normalised.transpose(2, 0, 1)))
@@ -96,23 +115,43 @@ class WindowDataset(TorchDataset[Window]):
         return random_flip(image, mask, flip=crop.flip, rng=rng)
 
     def _centered(self, number: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        on_foreground = self.foreground.size > 0 and rng.random() < self.crop.foreground_share
-        tile = int(rng.choice(self.foreground)) if on_foreground else self._tile_of(number)
+        if self.foreground.size > 0 and rng.random() < self.crop.foreground_share:
+            image, mask = self._around_foreground(rng)
+        else:
+            image, mask = self._window_of(self._tile_of(number), rng)
+            for _ in range(_MAX_DRAWS):
+                kept = self.crop.glass_share
+                if kept == 1 or not shows_glass(image) or rng.random() < kept:
+                    break
+                image, mask = self._window_of(int(rng.integers(len(self.store))), rng)
+        return random_flip(image, mask, flip=self.crop.flip, rng=rng)
+
+    def _around_foreground(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        if self.by_object:
+            return self._window_of(int(rng.choice(len(self.store), p=self.object_shares)), rng, on_foreground=True)
+        return self._window_of(int(rng.choice(self.foreground)), rng, on_foreground=True)
+
+    def _window_of(
+        self, tile: int, rng: np.random.Generator, *, on_foreground: bool = False
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         image, mask = self.store[tile]
         low, high = np.log(self.crop.scale_range)
         scale = float(np.exp(rng.uniform(low, high)))
         center = (rng.uniform(0, mask.shape[0]), rng.uniform(0, mask.shape[1]))
-        if on_foreground:
-            places = np.flatnonzero((mask > 0) & (mask != 255))
-            if places.size:
-                row, column = divmod(int(rng.choice(places)), mask.shape[1])
-                jitter = rng.uniform(-0.25, 0.25, 2) * self.crop.window_px / scale
-                center = (row + jitter[0], column + jitter[1])
+        place = self._place(mask, rng) if on_foreground else None
+        if place is not None:
+            jitter = rng.uniform(-0.25, 0.25, 2) * self.crop.window_px / scale
+            center = (place[0] + jitter[0], place[1] + jitter[1])
         angle_rad = rng.uniform(0, 2 * np.pi) if self.crop.rotate else 0.0
-        image, mask = centered_crop(
+        return centered_crop(
             image, mask, center=center, window_px=self.crop.window_px, scale=scale, angle_rad=angle_rad
         )
-        return random_flip(image, mask, flip=self.crop.flip, rng=rng)
+
+    def _place(self, mask: NDArray[np.uint8], rng: np.random.Generator) -> tuple[int, int] | None:
+        if self.by_object:
+            return place_in_object(mask, rng)
+        places = np.flatnonzero((mask > 0) & (mask != 255))
+        return divmod(int(rng.choice(places)), mask.shape[1]) if places.size else None
 
 
 @lru_cache(maxsize=4)

@@ -5,11 +5,27 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glomseg.data.tiles import read_tile_mask
 from glomseg.errors import InvalidInputError
+from glomseg.measure import connected_components
 from glomseg.progress import Progress
 from glomseg.types import IGNORE_INDEX, Dataset, Sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectSize:
+    """One connected piece of a class: its area, and whether the tile's border may have cut it."""
+
+    class_index: int
+    area_px: int
+    touches_border: bool
+
+    @property
+    def diameter_px(self) -> float:
+        """Diameter of the circle of the same area."""
+        return 2 * float(np.sqrt(self.area_px / np.pi))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +42,8 @@ class TileStatistics:
         Pixels of each class.
     ignored_pixels
         Pixels that count nowhere.
+    objects
+        Connected pieces of the foreground classes.
     """
 
     name: str
@@ -34,6 +52,7 @@ class TileStatistics:
     width: int
     class_pixels: tuple[int, ...]
     ignored_pixels: int
+    objects: tuple[ObjectSize, ...] = ()
 
     @property
     def foreground_pixels(self) -> int:
@@ -74,6 +93,15 @@ def scan_mask(dataset: Dataset, sample: Sample) -> TileStatistics:
         width=mask.shape[1],
         class_pixels=tuple(int(count) for count in counts[: len(dataset.classes)]),
         ignored_pixels=int(counts[IGNORE_INDEX]),
+        objects=object_sizes(mask, n_classes=len(dataset.classes)),
+    )
+
+
+def object_sizes(mask: NDArray[np.uint8], *, n_classes: int) -> tuple[ObjectSize, ...]:
+    """Return the sizes of the connected pieces of every foreground class in a mask (H, W) uint8."""
+    return tuple(
+        ObjectSize(class_index=piece.class_index, area_px=piece.area_px, touches_border=piece.touches_border)
+        for piece in connected_components(mask, n_classes=n_classes)
     )
 
 

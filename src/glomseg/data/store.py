@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg.data.crops import resize, resize_mask
+from glomseg.data.normalisation import TileNormaliser
 from glomseg.data.tiles import read_tile, tile_size
 from glomseg.progress import Progress
 from glomseg.types import Dataset, Sample, Scaling
@@ -25,6 +26,8 @@ class TileStore:
         Tiles are stored at the working size; None stores them as they are.
     memory_bytes
         What the decoded tiles may fill. A set that needs more is decoded tile by tile, each time anew.
+    normaliser
+        Brings the stains of each tile to a reference; None leaves them.
     progress
         Called as tiles are decoded.
     """
@@ -36,11 +39,13 @@ class TileStore:
         *,
         scaling: Scaling | None,
         memory_bytes: int,
+        normaliser: TileNormaliser | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.dataset = dataset
         self.samples = tuple(samples)
         self.scaling = scaling
+        self.normaliser = normaliser
         self._tiles: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
         if self.n_bytes() <= memory_bytes:
             self._decode_all(progress)
@@ -80,4 +85,6 @@ class TileStore:
             height, width = self.scaling.working_size(height=mask.shape[0], width=mask.shape[1], mpp=self.dataset.mpp)
             image = resize(image, height=height, width=width, interpolation=self.scaling.interpolation)
             mask = resize_mask(mask, height=height, width=width)
+        if self.normaliser is not None:
+            image = self.normaliser(sample, image)
         return image, mask

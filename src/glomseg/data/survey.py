@@ -11,11 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glomseg.data.statistics import TileStatistics
+from glomseg.data.statistics import ObjectSize, TileStatistics, object_sizes
 from glomseg.data.tiles import mask_header, read_tile_image, read_tile_mask, tile_header
 from glomseg.errors import GlomsegError, InvalidInputError, MissingInputError, UnsafeFileError
 from glomseg.images import ImageHeader, read_mask_values
-from glomseg.measure import connected_components
 from glomseg.progress import Progress
 from glomseg.types import IGNORE_INDEX, Dataset, Sample
 
@@ -93,16 +92,7 @@ class MaskSurvey:
     value_pixels: tuple[tuple[int, int], ...] = ()
     class_pixels: tuple[int, ...] = ()
     unknown_values: tuple[int, ...] = ()
-    objects: tuple["ObjectSize", ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectSize:
-    """One connected piece of a class: its area, and whether the tile's border may have cut it."""
-
-    class_index: int
-    area_px: int
-    touches_border: bool
+    objects: tuple[ObjectSize, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +146,7 @@ def statistics_of(surveys: Sequence[TileSurvey]) -> tuple[TileStatistics, ...]:
             width=item.mask.header.width,
             class_pixels=item.mask.class_pixels,
             ignored_pixels=sum(count for _, count in item.mask.value_pixels) - sum(item.mask.class_pixels),
+            objects=item.mask.objects,
         )
         for item in surveys
         if item.mask is not None and item.mask.header is not None and item.mask.class_pixels
@@ -199,7 +190,6 @@ def _survey_mask(dataset: Dataset, sample: Sample, path: Path) -> MaskSurvey:
     lookup[list(class_values)] = np.arange(len(class_values))
     present = [int(value) for value in np.flatnonzero(counts)]
     unknown = tuple(sorted(set(present) - {*class_values, IGNORE_INDEX, dataset.ignore_value}))
-    pieces = [] if unknown else connected_components(lookup[values], n_classes=len(dataset.classes))
     return MaskSurvey(
         path=path,
         header=header,
@@ -207,10 +197,7 @@ def _survey_mask(dataset: Dataset, sample: Sample, path: Path) -> MaskSurvey:
         value_pixels=tuple((value, int(counts[value])) for value in present),
         class_pixels=() if unknown else tuple(int(counts[value]) for value in class_values),
         unknown_values=unknown,
-        objects=tuple(
-            ObjectSize(class_index=piece.class_index, area_px=piece.area_px, touches_border=piece.touches_border)
-            for piece in pieces
-        ),
+        objects=() if unknown else object_sizes(lookup[values], n_classes=len(dataset.classes)),
     )
 
 

@@ -204,7 +204,7 @@ def ensemble_card(ensemble: Ensemble, cards: Mapping[str, ModelCard]) -> ModelCa
     Raises
     ------
     InvalidInputError
-        If classes, scaling, mean, std or inference differ, or a threshold is given for more than two classes.
+        If classes, scaling, mean, std, inference or the stains' reference differ, or a threshold is given for more than two classes.
     """
     first_name, first = next(iter(cards.items()))
     for name, card in cards.items():
@@ -244,6 +244,7 @@ def _common(card: ModelCard) -> dict[str, Any]:
         "mean": card.mean,
         "std": card.std,
         "inference": card.inference,
+        "stain": card.stain,
     }
 
 

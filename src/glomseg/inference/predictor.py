@@ -22,6 +22,7 @@ from glomseg.metrics.temperature import with_temperature
 from glomseg.models.model_files import load_model
 from glomseg.models.openmmlab.importing import load_openmmlab
 from glomseg.runs import model_path
+from glomseg.stain import Look, look_of, normalise
 from glomseg.types import ModelCard, Prediction, Scaling, TestTimeAugmentation
 
 Image = NDArray[np.uint8]
@@ -83,7 +84,14 @@ class Predictor:
         self.notes = notes
         self.smallest = smallest
 
-    def predict(self, image: Image, *, mpp: float | None = None, keep_probabilities: bool = False) -> Prediction:
+    def predict(
+        self,
+        image: Image,
+        *,
+        mpp: float | None = None,
+        look: Look | None = None,
+        keep_probabilities: bool = False,
+    ) -> Prediction:
         """Return the class of every pixel of an image (H, W, 3) uint8 RGB, at the image's resolution.
 
         Parameters
@@ -92,6 +100,9 @@ class Predictor:
             Of any size; it is brought to the working size as the card says.
         mpp
             Its micrometres per pixel, where known.
+        look
+            Of the stains of the slide that it is from, for a model that brings stains to a reference; None judges it
+            by the image itself.
         keep_probabilities
             Also return the (C, H, W) float32 probabilities, as large as C float images.
 
@@ -104,12 +115,12 @@ class Predictor:
         threshold, temperature = self.card.inference.threshold, self.card.inference.temperature
         disagreement: Tensor | None = None
         if self.tta is None and len(self.networks) == 1:
-            logits = self._finite(self.logits(image, mpp=mpp))
+            logits = self._finite(self.logits(image, mpp=mpp, look=look))
             mask = most_likely_classes(logits, threshold=threshold)
             probabilities = class_probabilities(logits) if keep_probabilities else None
         else:
             mean = self._finite(
-                self.mean_probabilities(image, self.tta or _ONE_VIEW, mpp=mpp, entropy=keep_probabilities)
+                self.mean_probabilities(image, self.tta or _ONE_VIEW, mpp=mpp, look=look, entropy=keep_probabilities)
             )
             probabilities, disagreement = split_disagreement(mean) if keep_probabilities else (mean, None)
             # (B, 2, H, W) for a single logit too, whose threshold is then that of the second class.
@@ -129,15 +140,21 @@ class Predictor:
             return given
         return 0 if self.smallest is None else self.smallest.area_px(mpp) or 0
 
-    def logits(self, image: Image, *, mpp: float | None = None) -> Tensor:
+    def logits(self, image: Image, *, mpp: float | None = None, look: Look | None = None) -> Tensor:
         """Return the (1, C, H, W) float32 logits at the image's own resolution.
 
         Test-time augmentation and an ensemble have none, since they are means of probabilities.
         """
-        return self._seen_at(self.card.scaling, image, mpp=mpp, network=self.enlarged_logits)
+        return self._seen_at(self.card.scaling, image, mpp=mpp, look=look, network=self.enlarged_logits)
 
     def mean_probabilities(
-        self, image: Image, tta: TestTimeAugmentation, *, mpp: float | None = None, entropy: bool = False
+        self,
+        image: Image,
+        tta: TestTimeAugmentation,
+        *,
+        mpp: float | None = None,
+        look: Look | None = None,
+        entropy: bool = False,
     ) -> Tensor:
         """Return the (1, C, H, W) float32 mean of the probabilities of an image's views, at its own resolution.
 
@@ -159,12 +176,20 @@ class Predictor:
         total: Tensor | None = None
         with torch.inference_mode():
             for scaling in tta.scalings(self.card.scaling):
-                mean = self._seen_at(scaling, image, mpp=mpp, network=over_flips)
+                mean = self._seen_at(scaling, image, mpp=mpp, look=look, network=over_flips)
                 total = mean if total is None else total.add_(mean)
             assert total is not None
             return total.div_(len(tta.scales))
 
-    def _seen_at(self, scaling: Scaling, image: Image, *, mpp: float | None, network: Callable[..., Tensor]) -> Tensor:
+    def _seen_at(
+        self,
+        scaling: Scaling,
+        image: Image,
+        *,
+        mpp: float | None,
+        look: Look | None,
+        network: Callable[..., Tensor],
+    ) -> Tensor:
         """Return what `network` says of an image brought to the working size."""
         height, width = image.shape[:2]
         size = scaling.working_size(height=height, width=width, mpp=mpp)
@@ -178,6 +203,7 @@ class Predictor:
                 f"in memory; {cause}"
             )
         working = resize(image, height=size[0], width=size[1], interpolation=scaling.interpolation)
+        working = self.restained(working, look=look)
         try:
             return network(self.prepare([working]), image_size=(height, width))
         except (MemoryError, RuntimeError) as error:
@@ -196,6 +222,17 @@ class Predictor:
             f"the network gave NaN or infinite numbers in {self.precision}; "
             + ("the model is damaged: train it again" if self.precision == "32-true" else "use --precision 32-true")
         )
+
+    def restained(self, working: Image, *, look: Look | None = None) -> Image:
+        """Return a working image (h, w, 3) uint8 RGB with the stains that the model's card asks for, if it does.
+
+        `look` is that of the slide that the image is from; None judges it by the image itself.
+        """
+        reference = self.card.stain
+        if reference is None:
+            return working
+        own = look_of(working, method=reference.method) if look is None else look
+        return normalise(working, look=own, reference=reference)
 
     def prepare(self, images: Sequence[Image]) -> Tensor:
         """Return equally large working images as one normalised (B, 3, h, w) float32 batch on the device."""

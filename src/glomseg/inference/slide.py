@@ -20,6 +20,7 @@ from glomseg.inference.slide_store import SlideStore
 from glomseg.inference.stage_times import StageTimes
 from glomseg.progress import Progress
 from glomseg.slides.slide import Slide
+from glomseg.stain import Look
 
 Pixels = NDArray[np.uint8]
 
@@ -34,6 +35,7 @@ def predict_slide(
     grid: SlideGrid,
     store: SlideStore,
     batch_size: int,
+    look: Look | None = None,
     tile_px: int = TILE_PX,
     n_threads: int = 2,
     times: StageTimes | None = None,
@@ -59,6 +61,9 @@ def predict_slide(
         From `open_store`.
     batch_size
         Windows that the network sees at once.
+    look
+        Of the slide's stains, for a model that brings stains to a reference; None takes them to be the reference's.
+        It is never judged by a window, which may lack a stain.
     tile_px
         The largest side of what is read at once, in working pixels.
     n_threads
@@ -76,6 +81,7 @@ def predict_slide(
         If the disk is full.
     """
     times = times or StageTimes()
+    look = look or predictor.card.stain
     first = store.n_bands_done
     bands = range(first, len(grid.rows))
     plan = {band: (tiles_up_to_band if band == first else tiles_of_band)(grid, band, tile_px=tile_px) for band in bands}
@@ -102,7 +108,7 @@ def predict_slide(
         for band in bands:
             strip.begin(band)
             for windows in _batches(strip, grid.windows(band), plan[band], pixels, batch_size=batch_size):
-                _predict(predictor, blender, windows, times=times)
+                _predict(predictor, blender, windows, look=look, times=times)
                 done += len(windows)
                 if progress is not None:
                     progress(done, total)
@@ -189,10 +195,15 @@ def _batches(
 
 
 def _predict(
-    predictor: Predictor, blender: BandBlender, windows: list[tuple[int, Pixels]], *, times: StageTimes
+    predictor: Predictor,
+    blender: BandBlender,
+    windows: list[tuple[int, Pixels]],
+    *,
+    look: Look | None,
+    times: StageTimes,
 ) -> None:
     with times.stage("prepare"):
-        batch = predictor.prepare([pixels for _, pixels in windows])
+        batch = predictor.prepare([predictor.restained(pixels, look=look) for _, pixels in windows])
     with times.stage("model"):
         probabilities = window_probabilities(predictor, batch)
     with times.stage("blend"):

@@ -20,6 +20,7 @@ from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.files import atomic_path, failed_writes_as, json_text
 from glomseg.models.build import build_model
 from glomseg.models.segmentor import Segmentor
+from glomseg.stain import Look, MacenkoLook
 from glomseg.types import ModelCard, Scaling
 
 SUFFIX = ".safetensors"
@@ -220,11 +221,26 @@ def _implausible_scaling(scaling: Scaling) -> str:
     return ""
 
 
+def _implausible_stain(look: Look) -> str:
+    numbers: tuple[float, ...]
+    if isinstance(look, MacenkoLook):
+        numbers = (*look.stains[0], *look.stains[1], *look.amounts)
+        is_good = min(numbers) >= 0 and min(look.amounts) > 0 and all(max(stain) > 0 for stain in look.stains)
+    else:
+        numbers = (*look.mean, *look.std)
+        is_good = min(look.std) >= 0
+    if is_good and all(math.isfinite(value) and abs(value) < 1e4 for value in numbers):
+        return ""
+    return f"stain = {look} must be finite, and hold no stain without colour or amount"
+
+
 def _implausible(card: ModelCard) -> str:
     scaling = card.scaling
     if not all(math.isfinite(value) for value in (*card.mean, *card.std)) or min(card.std) <= 0:
         return f"mean {card.mean} and std {card.std} must be finite, and std positive"
     if problem := _implausible_scaling(scaling):
+        return problem
+    if card.stain is not None and (problem := _implausible_stain(card.stain)):
         return problem
     for view in () if card.tta is None else card.tta.scalings(scaling):
         if problem := _implausible_scaling(view):

@@ -51,6 +51,36 @@ def count_macs(model: nn.Module, *, height: int, width: int) -> int:
     return int(counter.get_total_flops()) // 2
 
 
+def training_bytes(model: nn.Module, *, height: int, width: int, batch_size: int) -> int:
+    """Return about how many bytes one training step holds for a network at once, in float32.
+
+    That is the weights four times (themselves, their gradients and AdamW's two moments), and every tensor that the way
+    back needs, found on shapes alone. What operations need while they work, and the tiles, come on top.
+
+    Parameters
+    ----------
+    model
+        Takes (B, 3, H, W) images; it is left as it is.
+    height, width, batch_size
+        Of the windows.
+    """
+    twin = _twin_without_values(model).train()
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    n_parameters = sum(parameter.requires_grad_().numel() for parameter in twin.parameters())
+    n_followed = max(batch_size, 2)  # where one value a channel is left, batch normalisation refuses a single window
+    own = {tensor.untyped_storage()._cdata for tensor in (*twin.parameters(), *twin.buffers())}
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        outputs = twin(torch.empty(n_followed, 3, height, width, device="meta"))
+    n_bytes = sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in own)
+    del outputs
+    return n_bytes * batch_size // n_followed + 4 * 4 * n_parameters
+
+
 def _twin_without_values(model: nn.Module) -> nn.Module:
     """Return a copy of `model` with tensors on the meta device, where they have shapes but no memory."""
     values: dict[int, Tensor] = {}

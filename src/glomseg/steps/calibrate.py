@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg._version import __version__
+from glomseg.data.normalisation import look_of_region
 from glomseg.data.record import hash_tile
 from glomseg.data.split import read_split
 from glomseg.data.tiles import read_tile
@@ -215,7 +216,8 @@ def _draw_pixels(
         for done, sample in enumerate(samples, start=1):
             try:
                 image, target = read_tile(dataset, sample)
-                predicted = predictor.predict(image, mpp=dataset.mpp, keep_probabilities=True)
+                look = look_of_region(dataset, sample, predictor.card)
+                predicted = predictor.predict(image, mpp=dataset.mpp, look=look, keep_probabilities=True)
                 drawn.hashes[sample.name] = hash_tile(sample)
             except GlomsegError as error:
                 drawn.failed[sample.name] = str(error)

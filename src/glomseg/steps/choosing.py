@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from glomseg.data.normalisation import look_of_region
 from glomseg.data.tiles import read_tile, read_tile_mask
 from glomseg.errors import InvalidInputError, did_you_mean
 from glomseg.inference.ensemble import SmallestObject
@@ -236,7 +237,8 @@ class _Predictions:
                 for sample in fold.samples:
                     image, target = read_tile(self.dataset, sample)
                     mpp = self.dataset.mpp
-                    found = [item.predict(image, mpp=mpp, keep_probabilities=True) for item in predictors]
+                    look = look_of_region(self.dataset, sample, predictors[0].card)
+                    found = [item.predict(image, mpp=mpp, look=look, keep_probabilities=True) for item in predictors]
                     yield position, target, found
                     done += 1
                     bar(done, total)

@@ -144,7 +144,7 @@ def _with_one_factor(
     scaling = settings.scaling
     if dataset.mpp is not None or scaling.fit_px is not None or scaling.factor is not None:
         return settings, ()
-    factor, reason = choose_factor(dataset, statistics, seed=settings.run.seed)
+    factor, reason = choose_factor(statistics, seed=settings.run.seed)
     note = f"The working size is one for all folds, so it was chosen on the masks of all of their tiles: {reason}."
     return settings.model_copy(update={"scaling": scaling.model_copy(update={"factor": factor})}), (note,)
 

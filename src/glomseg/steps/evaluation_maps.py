@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from glomseg.data.normalisation import look_of_region
 from glomseg.data.tiles import read_tile
 from glomseg.errors import GlomsegError
 from glomseg.export.pictures import error_map, in_a_row, overlay
@@ -58,4 +59,5 @@ def _predict(
     predictor: Predictor, dataset: Dataset, sample: Sample
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
     image, target = read_tile(dataset, sample)
-    return image, target, predictor.predict(image, mpp=dataset.mpp).mask
+    look = look_of_region(dataset, sample, predictor.card)
+    return image, target, predictor.predict(image, mpp=dataset.mpp, look=look).mask

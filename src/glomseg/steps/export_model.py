@@ -61,4 +61,9 @@ def export_model(model: str | os.PathLike[str], *, out: str | os.PathLike[str], 
             f"MMSegmentation knows no temperature: its masks are the same, but its probabilities are those before "
             f"{card.inference.temperature:.3g} was fitted"
         )
+    if card.stain is not None:
+        notes.append(
+            f"MMSegmentation does not bring stains to a reference as this model learnt with ({card.stain.method}): its "
+            "predictions there will be worse"
+        )
     return ExportResult(files=files, notes=tuple(notes))

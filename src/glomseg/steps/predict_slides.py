@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from glomseg.data.normalisation import look_of_slide
 from glomseg.errors import GlomsegError, InvalidInputError, OutputError
 from glomseg.files import json_text, make_folder, read_json, sha256_of, write_csv, write_json
 from glomseg.inference.predictor import Predictor, load_predictor, scale_note
@@ -260,7 +261,12 @@ class _Batch:
         card, settings = self.predictor.card, self.settings
         downsample = working_downsample(card, slide_mpp=slide.mpp, working_mpp=settings.working_mpp)
         with times.stage("tissue"):
-            tissue = find_tissue(slide) if settings.tissue_only else None
+            found = find_tissue(slide) if settings.tissue_only or card.stain is not None else None
+            tissue = found if settings.tissue_only else None
+        look = None
+        if card.stain is not None and found is not None:
+            with times.stage("stain"):
+                look = look_of_slide(slide, found, method=card.stain.method, downsample=downsample)
         grid = slide_grid(
             slide.size_px,
             downsample=downsample,
@@ -277,6 +283,7 @@ class _Batch:
                     grid=grid,
                     store=store,
                     batch_size=self.batch_size,
+                    look=look,
                     tile_px=settings.tile_px,
                     n_threads=settings.n_threads,
                     times=times,
@@ -314,6 +321,7 @@ class _Batch:
             "slide": describe_slide(slide, given_mpp=settings.mpp),
             "model": self.model,
             "working": describe_grid(grid, mpp=slide.mpp),
+            "stain": None if look is None else asdict(look),
             "settings": asdict(settings) | {"batch_size": self.batch_size},
             "summary": [asdict(item) for item in summary],
             "seconds": {stage: round(seconds, 4) for stage, seconds in times.seconds.items()},

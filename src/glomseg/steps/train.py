@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from glomseg.config import Settings
 from glomseg.data.advice import check_trainable, choose_factor
 from glomseg.data.loader import WindowDataset
+from glomseg.data.normalisation import TileNormaliser
 from glomseg.data.record import (
     check_unchanged,
     hash_tiles,
@@ -33,6 +34,7 @@ from glomseg.models.segmentor import Segmentor
 from glomseg.models.starting_weights import LoadReport, load_starting_weights
 from glomseg.progress import OnMessage, ProgressBars, no_progress
 from glomseg.runs import RunFolder, create_run, open_run, read_metrics, read_settings, write_settings
+from glomseg.steps.before_training import say_advice, settle_reference
 from glomseg.training.parameters import unused_names
 from glomseg.training.provenance import describe_model, describe_run, now
 from glomseg.training.run import TrainJob, execute
@@ -137,7 +139,10 @@ def train_model(
         )
     train_statistics = [statistics[name] for name in split.train]
     settings = _resolve(settings, dataset, train_statistics, message=message)
+    settings = settle_reference(settings, dataset, split, progress=progress)
     network = _build_network(settings, dataset)  # before the folder is made, so that a wrong option leaves none
+    n_processes = fabric.world_size
+    say_advice(settings, dataset, train_statistics, network=network, n_processes=n_processes, message=message)
     unused = unused_names(network, settings.optimizer)
     if unused:
         message(f"optimizer.by_name: {', '.join(unused)} decides over no parameter of this network")
@@ -294,7 +299,7 @@ def _resolve(
             factor = dataset.mpp / scaling.mpp
             message(f"working at {scaling.mpp:g} um per pixel: tiles are used at {factor:.3g} of their size")
         else:
-            factor, reason = choose_factor(dataset, statistics, seed=settings.run.seed)
+            factor, reason = choose_factor(statistics, seed=settings.run.seed)
             message(reason)
         scaling = scaling.model_copy(update={"factor": factor})
     return settings.model_copy(update={"scaling": scaling})
@@ -360,12 +365,16 @@ def _windows(
 ) -> WindowDataset:
     samples = dataset.select(split.train)
     stores_working_size = settings.crop.method == "centered"
+    normaliser = None
+    if card.stain is not None:
+        normaliser = TileNormaliser(dataset=dataset, reference=card.stain, scaling=card.scaling)
     with progress("decoding tiles", unit="tile") as bar:
         store = TileStore(
             dataset,
             samples,
             scaling=card.scaling if stores_working_size else None,
             memory_bytes=memory_bytes,
+            normaliser=normaliser,
             progress=bar,
         )
     if not store.in_memory:
@@ -376,6 +385,7 @@ def _windows(
     return WindowDataset(
         store,
         foreground=[item.foreground_pixels > 0 for item in statistics],
+        n_objects=[len(item.objects) for item in statistics],
         crop=settings.crop,
         augment=settings.augment,
         mean=card.mean,

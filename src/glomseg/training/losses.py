@@ -11,6 +11,7 @@ from glomseg.config import LossSettings
 from glomseg.errors import InvalidInputError
 from glomseg.models.segmentor import QueryLogits
 from glomseg.training.mask_losses import MaskLoss
+from glomseg.training.region_losses import boundary_loss, tversky_loss
 from glomseg.types import IGNORE_INDEX
 
 DICE_SMOOTHING_SHARE = 0.01
@@ -84,6 +85,52 @@ def binary_cross_entropy(
     return losses.sum() / (logits.shape[1] * _divisor(mask, divide_by, class_weights))
 
 
+def focal_loss(
+    logits: Tensor,
+    mask: Tensor,
+    *,
+    gamma: float,
+    sigmoid: bool = False,
+    class_weights: Tensor | None = None,
+    divide_by: str = "pixels",
+) -> Tensor:
+    """Return the cross-entropy in which a pixel counts by (1 - p)^gamma, p being the probability of its true class.
+
+    An empty tile costs the mean of -p(foreground)^gamma log p(background): next to nothing when nothing is predicted,
+    as much as the cross-entropy when all of it is.
+
+    Parameters
+    ----------
+    logits
+        (B, C, H, W) float, or (B, 1, H, W), class 1 against class 0.
+    mask
+        (B, H, W) int64 class index, 255 ignored.
+    gamma
+        0 or more; 0 is the cross-entropy.
+    sigmoid
+        Each class by itself against all others, and the mean over them; a single logit always is.
+    class_weights, divide_by
+        As for `cross_entropy`; the weights are the paper's alpha.
+
+    References
+    ----------
+    Lin et al., Focal loss for dense object detection, ICCV 2017. There the divisor is the number of objects' boxes.
+    """
+    valid = mask != IGNORE_INDEX
+    labels = mask.where(valid, 0)
+    if sigmoid or logits.shape[1] == 1:
+        indices = torch.arange(logits.shape[1], device=mask.device).view(1, -1, 1, 1)
+        truth = (labels[:, None] == indices) if logits.shape[1] > 1 else labels[:, None] == 1
+        log_p = F.logsigmoid(torch.where(truth, logits, -logits))  # (B, C, H, W)
+    else:
+        log_p = logits.log_softmax(dim=1).gather(1, labels[:, None])  # (B, 1, H, W)
+    wrong = (-torch.expm1(log_p)).clamp_min(_LEAST)  # the power of 0 has no gradient for exponents below 1
+    losses = -(wrong**gamma) * log_p * valid[:, None]
+    if class_weights is not None:
+        losses = losses * class_weights[labels][:, None]
+    return losses.sum() / (losses.shape[1] * _divisor(mask, divide_by, class_weights))
+
+
 def _divisor(mask: Tensor, divide_by: str, class_weights: Tensor | None) -> Tensor | int:
     """Return the number, or the weight, of the pixels that a loss is the mean of; never 0."""
     if divide_by == "pixels":
@@ -139,12 +186,13 @@ class TrainingLoss:
         Raises
         ------
         InvalidInputError
-            If the settings weigh the auxiliary heads one by one, and there are not as many.
+            If the settings weigh the auxiliary heads one by one, and there are not as many; or if they ask queries for
+            a loss that these do not have.
         """
         loss = self._of_queries(queries, mask) if queries else self._one_head(main, mask)
         for weight, logits in zip(self._auxiliary_weights(len(auxiliary)), auxiliary, strict=True):
             if weight > 0:
-                loss = loss + weight * self._one_head(logits, mask, dice=False)
+                loss = loss + weight * self._one_head(logits, mask, regions=False)
         return loss
 
     def _auxiliary_weights(self, n_heads: int) -> Sequence[float]:
@@ -156,19 +204,46 @@ class TrainingLoss:
         return weights[:n_heads]
 
     def _of_queries(self, queries: Sequence[QueryLogits], mask: Tensor) -> Tensor:
+        parts = [name for name in ("focal", "tversky", "boundary") if getattr(self.settings, name) > 0]
+        if parts:
+            raise InvalidInputError(
+                f"loss.{parts[0]} does not go with a network that predicts masks by queries (Mask2Former), which has a "
+                "loss of its own: leave it out"
+            )
         exact = [QueryLogits(classes=layer.classes.float(), masks=layer.masks.float()) for layer in queries]
         return MaskLoss(class_weights=self.settings.class_weights)(exact, mask)
 
-    def _one_head(self, logits: Tensor, mask: Tensor, *, dice: bool = True) -> Tensor:
+    def _one_head(self, logits: Tensor, mask: Tensor, *, regions: bool = True) -> Tensor:
+        """Return the loss by pixels of one head, and that by `regions` where wanted."""
         size = mask.shape[-2:]
         logits = F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=self.align_corners)
         weights = self.settings.class_weights
         class_weights = None if weights is None else torch.tensor(weights, device=logits.device)
         is_binary = self.settings.sigmoid or logits.shape[1] == 1
         entropy = binary_cross_entropy if is_binary else cross_entropy
-        loss = self.settings.cross_entropy * entropy(
-            logits, mask, class_weights=class_weights, divide_by=self.settings.divide_by
-        )
-        if dice and self.settings.dice > 0:
-            loss = loss + self.settings.dice * dice_loss(logits, mask)
+        settings = self.settings
+        loss = settings.cross_entropy * entropy(logits, mask, class_weights=class_weights, divide_by=settings.divide_by)
+        if settings.focal > 0:
+            loss = loss + settings.focal * focal_loss(
+                logits,
+                mask,
+                gamma=settings.focal_gamma,
+                sigmoid=is_binary,
+                class_weights=class_weights,
+                divide_by=settings.divide_by,
+            )
+        if not regions:
+            return loss
+        if settings.dice > 0:
+            loss = loss + settings.dice * dice_loss(logits, mask)
+        if settings.tversky > 0:
+            loss = loss + settings.tversky * tversky_loss(
+                logits,
+                mask,
+                missed=settings.tversky_missed,
+                power=settings.tversky_power,
+                class_weights=class_weights,
+            )
+        if settings.boundary > 0:
+            loss = loss + settings.boundary * boundary_loss(logits, mask, class_weights=class_weights)
         return loss

@@ -36,6 +36,7 @@ def describe_model(
         mean=settings.colors.mean,
         std=settings.colors.std,
         scaling=settings.scaling.scaling(factor=settings.scaling.factor or 1.0),
+        stain=settings.colors.reference,
         inference=settings.inference.inference(),
         trained_on={
             "data": str(dataset.root),

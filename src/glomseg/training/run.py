@@ -11,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from glomseg.config import Settings
 from glomseg.data.loader import WindowDataset, make_loader, window_numbers
+from glomseg.data.normalisation import look_of_region
 from glomseg.data.store import TileStore
 from glomseg.inference.predictor import Predictor
 from glomseg.metrics.evaluation import named_figures
@@ -150,7 +151,8 @@ def validate(fabric: Fabric, predictor: Predictor, tiles: TileStore) -> PixelCou
     counts = PixelCounts.zero(n_classes)
     for index in range(fabric.global_rank, len(tiles), fabric.world_size):
         image, mask = tiles[index]
-        prediction = predictor.predict(image, mpp=tiles.dataset.mpp)
+        look = look_of_region(tiles.dataset, tiles.samples[index], predictor.card)
+        prediction = predictor.predict(image, mpp=tiles.dataset.mpp, look=look)
         counts += count_pixels(target=mask, prediction=prediction.mask, n_classes=n_classes)
     total = fabric.all_reduce(torch.tensor(counts.matrix, device=fabric.device), reduce_op="sum")
     assert isinstance(total, Tensor)

@@ -33,6 +33,7 @@ from glomseg.models.segmentor import Segmentor
 from glomseg.models.starting_weights import LoadReport, load_starting_weights
 from glomseg.progress import OnMessage, ProgressBars, no_progress
 from glomseg.runs import RunFolder, create_run, open_run, read_metrics, read_settings, write_settings
+from glomseg.steps.training_start import as_trained, explain_windows
 from glomseg.training.parameters import unused_names
 from glomseg.training.provenance import describe_model, describe_run, now
 from glomseg.training.run import TrainJob, execute
@@ -138,10 +139,13 @@ def train_model(
     train_statistics = [statistics[name] for name in split.train]
     settings = _resolve(settings, dataset, train_statistics, message=message)
     network = _build_network(settings, dataset)  # before the folder is made, so that a wrong option leaves none
+    explain_windows(settings, size_divisor=network.size_divisor, message=message)
     unused = unused_names(network, settings.optimizer)
     if unused:
         message(f"optimizer.by_name: {', '.join(unused)} decides over no parameter of this network")
     report = _load_weights(network, settings, progress=progress, message=message)
+    if report is not None:
+        settings = as_trained(settings, report, message=message)
     with progress("hashing tiles", unit="tile") as bar:
         hashes = hash_tiles(dataset, progress=bar)
 

@@ -53,7 +53,7 @@ def test_other_sizes_are_refused_with_the_options_that_fit(tmp_path, case, optio
 
 
 def test_another_kind_of_backbone_names_the_architectures_that_have_it(tmp_path):
-    with pytest.raises(InvalidInputError, match="of a vit, and the network stands on a resnet; .*upernet_vit_b16"):
+    with pytest.raises(InvalidInputError, match=r"of a vit, and the network stands on a resnet; .*upernet_vit_b16"):
         load(tmp_path, published("timm_vit"), case="transformers_resnet18")
 
 

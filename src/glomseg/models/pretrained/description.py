@@ -99,7 +99,7 @@ def _check_heads(config: Values, backbone: nn.Module) -> None:
             fix = f": --set model.options.head_width={width // said}"
         raise InvalidInputError(
             f"its attention has {', '.join(map(str, theirs))} heads, and the network's has "
-            f"{', '.join(sorted(ours, key=len))}{fix}"
+            f"{', '.join(sorted(ours, key=int))}{fix}"
         )
 
 

@@ -51,6 +51,7 @@ PURPOSES = {
     "upernet_dinov3_b": "the same on a wider DINOv3, for a GPU with much memory",
     "upernet_dinov3_l": "the same on a deeper DINOv3, for the largest GPUs",
     "upernet_uni": "UPerNet on the ViT-L of UNI, which was trained on slides, for the largest GPUs",
+    "upernet_uni2_h": "UPerNet on the ViT-H of UNI2, trained on slides, for several of the largest GPUs",
     "upernet_h_optimus": "UPerNet on the ViT-g of H-optimus, trained on slides, for several of the largest GPUs",
     "upernet_virchow2": "UPerNet on the ViT-H of Virchow2, trained on slides, for the largest GPUs",
     "segmenter_vit_t": "the smallest Segmenter, with logits at stride 16",

@@ -67,6 +67,7 @@ ARCHITECTURES: dict[str, Callable[..., Description]] = {
     "upernet_dinov3_b": partial(upernet_vit, **DINOV3["b"]),
     "upernet_dinov3_l": partial(upernet_vit, **DINOV3["l"]),
     "upernet_uni": partial(upernet_vit, **PATHOLOGY["uni"]),
+    "upernet_uni2_h": partial(upernet_vit, **PATHOLOGY["uni2_h"]),
     "upernet_h_optimus": partial(upernet_vit, **PATHOLOGY["h_optimus"]),
     "upernet_virchow2": partial(upernet_vit, **PATHOLOGY["virchow2"]),
     "segmenter_vit_t": partial(segmenter, **VIT["t"]),

@@ -53,7 +53,9 @@ def test_other_sizes_are_refused_with_the_options_that_fit(tmp_path, case, optio
 
 
 def test_another_kind_of_backbone_names_the_architectures_that_have_it(tmp_path):
-    with pytest.raises(InvalidInputError, match=r"of a vit, and the network stands on a resnet; .*upernet_vit_b16"):
+    with pytest.raises(
+        InvalidInputError, match=r"of a vit, and the network stands on a resnet; choose upernet_vit_b16 or"
+    ):
         load(tmp_path, published("timm_vit"), case="transformers_resnet18")
 
 
@@ -63,6 +65,10 @@ def test_a_known_size_names_its_architecture(tmp_path):
     theirs = {f"backbone.{name}": torch.zeros(value.shape, dtype=torch.bfloat16) for name, value in known.items()}
     with pytest.raises(InvalidInputError, match=r"num_layers=12.*; or choose segmenter_vit_t \(--set model\.archit"):
         load(tmp_path, theirs)
+    theirs = published("timm_uni")  # of no named network
+    with pytest.raises(InvalidInputError) as refused:
+        load(tmp_path, theirs)
+    assert "or choose" not in str(refused.value)
 
 
 VIT, CONVNEXT, SWIN = published("timm_vit"), published("timm_convnext"), published("transformers_swin")

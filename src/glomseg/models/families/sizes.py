@@ -62,6 +62,7 @@ DINOV3: Sizes = {
 
 PATHOLOGY: Sizes = {
     "uni": {**_DINO, "embed_dims": 1024, "num_layers": 24, "image_side_px": 224},
+    "uni2_h": {**DINOV2["g"], "num_layers": 24, "n_registers": 8, "image_side_px": 224},
     "h_optimus": {**DINOV2["g"], "n_registers": 4, "image_side_px": 224},
     "virchow2": {
         **_DINOV2,

@@ -62,7 +62,7 @@ def check_sizes(backbone: nn.Module, entries: Mapping[str, Tensor]) -> None:
     theirs = ", ".join(f"{name} {_written(found[name])}" for name in options)
     ours = ", ".join(_written(own.get(name)) for name in options)
     settings = " ".join(f"--set model.options.{name}={_written(found[name])}" for name in options)
-    fitting = [name for name in _architectures_on(kind) if _sizes_of_architecture(name) == found]
+    fitting = _fitting(kind, entries)
     choice = f"; or choose {' or '.join(fitting)} (--set model.architecture=...)" if fitting else ""
     raise InvalidInputError(f"they are of a {kind} with {theirs}, and the network has {ours}: {settings}{choice}")
 
@@ -86,8 +86,8 @@ def fit(backbone: nn.Module, entries: Entries, *, kind: str) -> Fitted:
     """
     if kind_of(backbone) != kind:
         raise InvalidInputError(
-            f"they are of a {kind}, and the network stands on a {kind_of(backbone) or type(backbone).__name__}; "
-            f"choose one on a {kind} (--set model.architecture=...): {', '.join(_architectures_on(kind))}"
+            f"they are of a {kind}, and the network stands on a {kind_of(backbone) or type(backbone).__name__}; choose "
+            f"{' or '.join(_fitting(kind, entries) or _architectures_on(kind))} (--set model.architecture=...)"
         )
     check_sizes(backbone, entries)
     own = backbone.state_dict()
@@ -154,6 +154,12 @@ def _written(value: object) -> str:
 
 def _architectures_on(kind: str) -> list[str]:
     return [name for name in ARCHITECTURES if describe_architecture(name, {})["backbone"]["name"] == kind]
+
+
+def _fitting(kind: str, entries: Mapping[str, Tensor]) -> list[str]:
+    """Return the architectures whose backbone has the sizes that the entries show."""
+    sizes = sizes_of(kind, entries)
+    return [name for name in _architectures_on(kind) if sizes and _sizes_of_architecture(name) == sizes]
 
 
 def _sizes_of_architecture(name: str) -> Sizes:

@@ -20,7 +20,9 @@ from glomseg.models.pretrained.source import Source, file_source, folder_source,
 from glomseg.progress import Progress
 from glomseg.runs import RunFolder, model_path
 
-_LAYOUTS = (*transformers_names.LAYOUTS, *timm_names.LAYOUTS, *openmmlab_names.LAYOUTS)
+LAYOUTS = (*transformers_names.LAYOUTS, *timm_names.LAYOUTS, *openmmlab_names.LAYOUTS)
+"""Every way in which the entries of a pretrained backbone are called, in the order in which they are tried."""
+
 _MAX_NAMES = 6
 
 
@@ -100,7 +102,7 @@ def load_starting_weights(network: nn.Module, weights: str, *, progress: Progres
     tensors = read_source(source)
     try:
         colors = colors_of(source.config, source.preprocessor)
-        translated = translate(tensors, _LAYOUTS)
+        translated = translate(tensors, LAYOUTS)
         if translated is None:
             return replace(load_matching(network, tensors, source=source.name), colors=colors)
         report = _load_backbone(network, translated, source=source)

@@ -34,6 +34,7 @@ SMALLEST = [
     ("fast_scnn", HEADS),
     ("segformer_mit_b0", {"embed_dims": 8, "depths": (1, 1, 1, 1), "head_channels": 8}),
     ("upernet_r50", NARROW),
+    ("upernet_r50", {**NARROW, "variant": "v1d"}),
     ("upernet_swin_t", {**SWIN, "window_size": 4, **HEADS}),
     ("upernet_convnext_t", {"channels": (8, 8, 16, 16), "depths": (1, 1, 1, 1), **HEADS}),
     ("upernet_vit_b16", {**VIT, **HEADS}),

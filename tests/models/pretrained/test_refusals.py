@@ -1,12 +1,16 @@
 """What cannot be taken from a published network is refused by name, with what would fit."""
 
+import re
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from glomseg.errors import InvalidInputError
 from glomseg.models.build import build_model
-from glomseg.models.starting_weights import load_starting_weights
+from glomseg.models.pretrained.fitting import fit, kind_of
+from glomseg.models.pretrained.layout import translate
+from glomseg.models.starting_weights import LAYOUTS, load_starting_weights
 
 from .published import fitting, published
 
@@ -200,3 +204,22 @@ def test_dinov2s_and_convnexts_own_repositories(tmp_path):
     for name, value in same.backbone.state_dict().items():
         if "norm" not in name or name.startswith(("stages", "norm3")):
             assert torch.equal(value, mapped.backbone.state_dict()[name])
+
+
+@pytest.mark.parametrize("case", ["transformers_segformer", "transformers_dinov3_gated", "timm_virchow2", "timm_swin"])
+def test_entries_of_any_shape_are_an_error_of_ours(case, monkeypatch):
+    monkeypatch.setattr("glomseg.models.pretrained.fitting._fitting", lambda *_: [])  # which takes its time
+    architecture, options = fitting(case)
+    with torch.device("meta"):
+        backbone = build_model(architecture, n_classes=2, **options).backbone
+    entries = published(case)
+    accepted = set()
+    for name in entries:
+        for shape in ((), (0,), (2, 3), (1, 2, 3)):
+            damaged = {**entries, name: torch.zeros(shape, dtype=torch.float64)}
+            try:
+                fit(backbone, translate(damaged, LAYOUTS).entries, kind=kind_of(backbone))
+            except InvalidInputError:
+                continue
+            accepted.add(name)
+    assert all(re.search("head|classifier|decode_head|mask_token", name) for name in accepted)

@@ -112,7 +112,14 @@ def _translated(entries: Mapping[str, Tensor], layout: Layout, *, prefix: str) -
         if ours is None:
             raise InvalidInputError(f"{layout.whose} has {name!r}, which has no place in the network here{_why(inner)}")
         renamed[ours] = value
-    return Translated(layout=layout, entries=layout.finish(renamed), heads=tuple(heads))
+    try:
+        return Translated(layout=layout, entries=layout.finish(renamed), heads=tuple(heads))
+    except InvalidInputError:  # which says what is wrong already
+        raise
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:  # of joining tensors that nobody joins
+        raise InvalidInputError(
+            f"the entries of {layout.whose} do not fit each other ({error}); the file is damaged"
+        ) from error
 
 
 def _rule(theirs: str, ours: str) -> tuple[re.Pattern[str], str]:

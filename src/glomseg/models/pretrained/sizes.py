@@ -31,7 +31,9 @@ def sizes_of(backbone: str, entries: Entries) -> Sizes:
     read = _READERS.get(backbone)
     try:
         return {} if read is None else read(entries)
-    except (KeyError, IndexError):  # another kind of network, or a damaged one: nothing can be said
+    except InvalidInputError:
+        raise
+    except (KeyError, IndexError, ValueError):  # another kind of network, or a damaged one: nothing can be said
         return {}
 
 

@@ -31,7 +31,7 @@ class ModelSettings(Section):
     architecture: str = "fpn_resnet_small"
     options: dict[str, Any] = Field(default_factory=dict)
     weights: str | None = None
-    """A known name (`glomseg models`) or a file; None starts from random numbers."""
+    """A known name (`glomseg models`), hf:<repository>, a file or a folder; None starts from random numbers."""
 
 
 class ScalingSettings(Section):

@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 from glomseg.errors import InvalidInputError
 from glomseg.models.build import build_model
 from glomseg.models.model_files import save_model
+from glomseg.models.pretrained.hub import HubWeights
 from glomseg.models.starting_weights import load_matching, load_starting_weights
 from glomseg.types import Classes, ModelCard
 
@@ -171,3 +172,26 @@ def test_damaged_originals_name_the_file(tmp_path, entries, reason):
     torch.save(entries, tmp_path / "odd.pth")
     with pytest.raises(InvalidInputError, match=rf"weights '.*odd\.pth': .*{reason}"):
         load_starting_weights(network(), str(tmp_path / "odd.pth"))
+
+
+def test_weights_of_the_hub_are_fetched_and_their_commit_is_told(tmp_path, monkeypatch):
+    theirs, own = network(seed=1), network()
+    save_file(theirs.backbone.state_dict(), tmp_path / "model.safetensors")
+    asked = []
+
+    def fetched(name, *, progress):
+        asked.append(name)
+        return HubWeights(name=f"{name}@0123", folder=tmp_path)
+
+    monkeypatch.setattr("glomseg.models.starting_weights.fetch_from_hub", fetched)
+    report = load_starting_weights(own, "hf:lab/net")
+    assert (asked, report.source) == (["hf:lab/net"], "hf:lab/net@0123")
+    assert torch.equal(own.backbone.layer4[0].conv1.weight, theirs.backbone.layer4[0].conv1.weight)
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone."])
+def test_backbones_of_another_depth_name_the_option_that_fits(tmp_path, prefix):
+    theirs = build_model("pspnet_r50", n_classes=2, **OPTIONS).backbone.state_dict()
+    torch.save({f"{prefix}{name}": value for name, value in theirs.items()}, tmp_path / "r50.pth")
+    with pytest.raises(InvalidInputError, match=r"r50\.pth': .* depth 50, .* --set model\.options\.depth=50"):
+        load_starting_weights(network(), str(tmp_path / "r50.pth"))

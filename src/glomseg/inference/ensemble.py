@@ -204,7 +204,8 @@ def ensemble_card(ensemble: Ensemble, cards: Mapping[str, ModelCard]) -> ModelCa
     Raises
     ------
     InvalidInputError
-        If classes, scaling, mean, std, inference or the stains' reference differ, or a threshold is given for more than two classes.
+        If classes, scaling, mean, std, inference or the stains' reference differ, or a threshold is given for more
+        than two classes.
     """
     first_name, first = next(iter(cards.items()))
     for name, card in cards.items():

@@ -16,7 +16,7 @@ from glomseg.models.families.on_unet import deeplabv3_unet, fcn_unet, pspnet_une
 from glomseg.models.families.on_vit import segmenter, upernet_vit
 from glomseg.models.families.segformer import segformer
 from glomseg.models.families.segnext import segnext
-from glomseg.models.families.sizes import CONVNEXT, MIT, MSCAN, SWIN, VIT
+from glomseg.models.families.sizes import CONVNEXT, DINOV2, DINOV3, MIT, MSCAN, PATHOLOGY, SWIN, VIT
 from glomseg.models.families.small import fpn_resnet_small
 from glomseg.models.families.upernet import upernet_convnext, upernet_resnet, upernet_swin
 from glomseg.models.segmentor import Segmentor
@@ -59,10 +59,24 @@ ARCHITECTURES: dict[str, Callable[..., Description]] = {
     "upernet_convnext_l": partial(upernet_convnext, **CONVNEXT["l"]),
     "upernet_convnext_xl": partial(upernet_convnext, **CONVNEXT["xl"]),
     "upernet_vit_b16": partial(upernet_vit, **VIT["b"]),
+    "upernet_dinov2_s": partial(upernet_vit, **DINOV2["s"]),
+    "upernet_dinov2_b": partial(upernet_vit, **DINOV2["b"]),
+    "upernet_dinov2_l": partial(upernet_vit, **DINOV2["l"]),
+    "upernet_dinov2_g": partial(upernet_vit, **DINOV2["g"]),
+    "upernet_dinov3_s": partial(upernet_vit, **DINOV3["s"]),
+    "upernet_dinov3_b": partial(upernet_vit, **DINOV3["b"]),
+    "upernet_dinov3_l": partial(upernet_vit, **DINOV3["l"]),
+    "upernet_uni": partial(upernet_vit, **PATHOLOGY["uni"]),
+    "upernet_uni2_h": partial(upernet_vit, **PATHOLOGY["uni2_h"]),
+    "upernet_h_optimus": partial(upernet_vit, **PATHOLOGY["h_optimus"]),
+    "upernet_virchow2": partial(upernet_vit, **PATHOLOGY["virchow2"]),
     "segmenter_vit_t": partial(segmenter, **VIT["t"]),
     "segmenter_vit_s": partial(segmenter, **VIT["s"]),
     "segmenter_vit_b": partial(segmenter, **VIT["b"]),
     "segmenter_vit_l": partial(segmenter, **VIT["l"], image_side_px=640),
+    "segmenter_dinov2_s": partial(segmenter, **DINOV2["s"]),
+    "segmenter_dinov2_b": partial(segmenter, **DINOV2["b"]),
+    "segmenter_dinov2_l": partial(segmenter, **DINOV2["l"]),
     "segnext_mscan_t": partial(segnext, **MSCAN["t"]),
     "segnext_mscan_s": partial(segnext, **MSCAN["s"]),
     "segnext_mscan_b": partial(segnext, **MSCAN["b"], head_channels=512),

@@ -38,6 +38,14 @@ _PAUSE_S = 1.0  # before the second attempt; doubles with each further one
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
+class StatusError(DownloadError):
+    """A server answered that it will not send a file; `status` is the number it gave."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class _CutError(Exception):
     """The transfer broke off in a way that may pass; the message says how."""
 
@@ -47,10 +55,15 @@ class _CarefulRedirects(HTTPRedirectHandler):
         # Nobody on the way may lead an encrypted transfer to an open one.
         if req.type == "https" and urlsplit(newurl).scheme != "https":
             raise URLError(f"the server leads on to {newurl}, which is not https")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        following = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if following is not None and urlsplit(newurl)[:2] == urlsplit(req.full_url)[:2]:
+            following.unredirected_hdrs.update(req.unredirected_hdrs)  # a token is for this server and no other
+        return following
 
 
-def download(url: str, path: Path, *, sha256_prefix: str, n_bytes: int, progress: Progress | None = None) -> None:
+def download(
+    url: str, path: Path, *, sha256_prefix: str, n_bytes: int, token: str = "", progress: Progress | None = None
+) -> None:
     """Make `path` hold the file at `url` whose SHA-256 begins with `sha256_prefix`.
 
     What has arrived is kept in ``<path>.part`` until it is whole, so a later call goes on from there where
@@ -67,6 +80,8 @@ def download(url: str, path: Path, *, sha256_prefix: str, n_bytes: int, progress
         First hexadecimal digits of the SHA-256 of the file.
     n_bytes
         About how large the file is. A server that sends more than twice as much is not listened to.
+    token
+        With which to log in; the server of `url` gets it, and no other that it leads on to.
     progress
         Called with the bytes that are there and the bytes of the whole file.
 
@@ -75,17 +90,16 @@ def download(url: str, path: Path, *, sha256_prefix: str, n_bytes: int, progress
     InvalidInputError
         If `url` is neither http nor https.
     DownloadError
-        If the server cannot be reached, refuses, keeps breaking off, or sends another file.
+        If the server cannot be reached, keeps breaking off, or sends another file; `StatusError` if it refuses.
     OutputError
         If the file cannot be written.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise InvalidInputError(f"cannot download {url!r}: only http and https addresses are fetched")
+    _check_scheme(url)
     make_folder(path.parent)
     with _only_process(path, n_bytes=n_bytes, progress=progress):
         if not has_hash(path, sha256_prefix):
             part = _beside(path, ".part")
-            _complete(url, part, sha256_prefix=sha256_prefix, n_bytes=n_bytes, progress=progress)
+            _complete(url, part, sha256_prefix=sha256_prefix, n_bytes=n_bytes, token=token, progress=progress)
             try:
                 os.replace(part, path)
             except OSError as error:
@@ -97,6 +111,52 @@ def download(url: str, path: Path, *, sha256_prefix: str, n_bytes: int, progress
 def has_hash(path: Path, sha256_prefix: str) -> bool:
     """Return whether `path` is a file whose SHA-256 begins with these hexadecimal digits."""
     return path.is_file() and sha256_of(path).startswith(sha256_prefix)
+
+
+def fetch(url: str, *, max_bytes: int, token: str = "") -> bytes:
+    """Return what is at `url`: a short answer, in one piece.
+
+    Raises
+    ------
+    InvalidInputError
+        If `url` is neither http nor https.
+    DownloadError
+        If the server cannot be reached or sends more than `max_bytes`; `StatusError` if it refuses.
+    """
+    _check_scheme(url)
+    for attempt in range(_N_ATTEMPTS):
+        try:
+            with _opener().open(_request(url, token=token), timeout=_TIMEOUT_S) as response:
+                content: bytes = response.read(max_bytes + 1)
+        except HTTPError as error:
+            error.close()
+            if error.code not in _PASSING_STATUS or attempt == _N_ATTEMPTS - 1:
+                raise _refusal(url, error) from error
+        except (OSError, HTTPException) as error:  # URLError is an OSError
+            reason = error.reason if isinstance(error, URLError) else str(error) or type(error).__name__
+            raise DownloadError(f"cannot download {url}: {reason}") from error
+        else:
+            if len(content) > max_bytes:
+                raise DownloadError(f"{url} has more than the {max_bytes:,} bytes that it can reasonably have")
+            return content
+        time.sleep(_PAUSE_S * 2**attempt)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _check_scheme(url: str) -> None:
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise InvalidInputError(f"cannot download {url!r}: only http and https addresses are fetched")
+
+
+def _request(url: str, *, token: str) -> Request:
+    request = Request(url, headers={"User-Agent": f"glomseg/{__version__}", "Accept-Encoding": "identity"})
+    if token:
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
+    return request
+
+
+def _refusal(url: str, error: HTTPError) -> StatusError:
+    return StatusError(f"cannot download {url}: the server answers {error.code} {error.reason}", status=error.code)
 
 
 def _beside(path: Path, suffix: str) -> Path:
@@ -122,14 +182,14 @@ def _only_process(path: Path, *, n_bytes: int, progress: Progress | None) -> Ite
         lock.release()
 
 
-def _complete(url: str, part: Path, *, sha256_prefix: str, n_bytes: int, progress: Progress | None) -> None:
+def _complete(url: str, part: Path, *, sha256_prefix: str, n_bytes: int, token: str, progress: Progress | None) -> None:
     """Fetch what is missing of `part` until its hash is right: that decides, not the length a server claims."""
     n_vain = furthest = 0
     may_start_over = True
     while not has_hash(part, sha256_prefix):
         kept = _size(part)
         try:
-            _receive(url, part, n_bytes=n_bytes, progress=progress, is_first=furthest == 0)
+            _receive(url, part, n_bytes=n_bytes, token=token, progress=progress, is_first=furthest == 0)
         except _CutError as cut:
             arrived = _size(part)
             n_vain = 0 if arrived > max(kept, furthest) else n_vain + 1
@@ -156,14 +216,14 @@ def _complete(url: str, part: Path, *, sha256_prefix: str, n_bytes: int, progres
         may_start_over = False
 
 
-def _receive(url: str, part: Path, *, n_bytes: int, progress: Progress | None, is_first: bool) -> None:
+def _receive(url: str, part: Path, *, n_bytes: int, token: str, progress: Progress | None, is_first: bool) -> None:
     """Send one request for what is missing of `part` and append what comes; raise `_CutError` if that breaks off."""
     kept = _size(part)
-    headers = {"User-Agent": f"glomseg/{__version__}", "Accept-Encoding": "identity"}
+    request = _request(url, token=token)
     if kept:
-        headers["Range"] = f"bytes={kept}-"
+        request.add_header("Range", f"bytes={kept}-")
     try:
-        with _opener().open(Request(url, headers=headers), timeout=_TIMEOUT_S) as response:
+        with _opener().open(request, timeout=_TIMEOUT_S) as response:
             start, total = _span(response)
             if start not in (0, kept):
                 part.unlink()
@@ -180,7 +240,7 @@ def _receive(url: str, part: Path, *, n_bytes: int, progress: Progress | None, i
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)  # not shorter than the file, so not a piece of it
         elif error.code not in _PASSING_STATUS:
-            raise DownloadError(f"cannot download {url}: the server answers {error.code} {error.reason}") from error
+            raise _refusal(url, error) from error
         raise _CutError(f"the server answers {error.code} {error.reason}") from error
     except URLError as error:
         if is_first:  # most likely there is no network at all, and waiting will not help

@@ -2,18 +2,26 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from glomseg.errors import InvalidInputError
 from glomseg.models.known_weights import find_weights
-from glomseg.models.model_files import is_safetensors, read_tensors
 from glomseg.models.openmmlab.keys import renamed
-from glomseg.models.torch_checkpoints import read_torch_checkpoint, state_dict_of
+from glomseg.models.pretrained import openmmlab_names, timm_names, transformers_names
+from glomseg.models.pretrained.description import Colors, check_description, colors_of
+from glomseg.models.pretrained.fitting import check_sizes, fit, is_computed
+from glomseg.models.pretrained.hub import PREFIX, fetch_from_hub
+from glomseg.models.pretrained.layout import Translated, translate
+from glomseg.models.pretrained.source import Source, file_source, folder_source, read_source
 from glomseg.progress import Progress
-from glomseg.runs import model_path
+from glomseg.runs import RunFolder, model_path
+
+LAYOUTS = (*transformers_names.LAYOUTS, *timm_names.LAYOUTS, *openmmlab_names.LAYOUTS)
+"""Every way in which the entries of a pretrained backbone are called, in the order in which they are tried."""
 
 _MAX_NAMES = 6
 
@@ -34,6 +42,13 @@ class LoadReport:
         Entries of the network that the file does not have: they keep their fresh values.
     renamed_from
         Whose names the entries had before they were brought to those of the network; "" where they had them.
+    heads
+        Entries of the file that are not of its backbone, and not used.
+    notes
+        What else there is to know: what was resized, what differs a little.
+    colors
+        Mean and standard deviation of red, green and blue, from 0 to 255, that the weights were trained with; None
+        where nothing beside the file says.
     """
 
     source: str
@@ -41,6 +56,9 @@ class LoadReport:
     skipped: tuple[tuple[str, str], ...]
     missing: tuple[str, ...]
     renamed_from: str = ""
+    heads: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    colors: Colors | None = None
 
     def lines(self) -> list[str]:
         """Return the report as lines of text; only long lists of names are shortened."""
@@ -52,13 +70,15 @@ class LoadReport:
             by_reason.setdefault(reason, []).append(name)
         for reason, names in by_reason.items():
             lines.append(f"  skipped, {reason}: {_shortened(names)}")
+        if self.heads:
+            lines.append(f"  heads of the file, not used: {_shortened(self.heads)}")
         if self.missing:
             lines.append(f"  not in the file, freshly initialised: {_shortened(self.missing)}")
-        return lines
+        return lines + [f"  {note}" for note in self.notes]
 
 
 def load_starting_weights(network: nn.Module, weights: str, *, progress: Progress | None = None) -> LoadReport:
-    """Fill a network from a known name, a glomseg model or a ``.pth`` checkpoint, and say what fitted.
+    """Fill a network from published weights, a glomseg model or a checkpoint, and say what fitted.
 
     Parameters
     ----------
@@ -66,19 +86,63 @@ def load_starting_weights(network: nn.Module, weights: str, *, progress: Progres
         Changed in place. Entries of another shape (the heads, where the number of classes differs) keep
         their fresh values.
     weights
-        A name from `KNOWN_WEIGHTS`, which is downloaded on first use, a run folder, whose best model is taken,
-        or a file: safetensors with or without a model card, or a pickle.
+        A name from `KNOWN_WEIGHTS`, which is downloaded on first use; ``hf:<organisation>/<name>[@<revision>]``, which
+        is fetched from Hugging Face's hub; a run folder, whose best model is taken; a folder with
+        ``model.safetensors`` or its parts; or a file: safetensors with or without a model card, or a pickle.
     progress
         Where a download reports.
 
     Raises
     ------
     InvalidInputError
-        If no entry of the file fits the network.
+        If no entry of the file fits the network, or the file is of a backbone of other sizes (the message names the
+        options that would fit) or with parts that the network does not have.
     """
-    path = model_path(weights) if os.path.isdir(weights) else find_weights(weights, progress=progress)  # noqa: PTH112
-    tensors = read_tensors(path) if is_safetensors(path) else state_dict_of(read_torch_checkpoint(path), path=path)
-    return load_matching(network, tensors, source=path)
+    source = _find(weights, progress=progress)
+    tensors = read_source(source)
+    try:
+        colors = colors_of(source.config, source.preprocessor)
+        translated = translate(tensors, LAYOUTS)
+        if translated is None:
+            return replace(load_matching(network, tensors, source=source.name), colors=colors)
+        report = _load_backbone(network, translated, source=source)
+    except InvalidInputError as error:
+        raise _named(error, source.name) from error
+    return replace(report, colors=colors)
+
+
+def _named(error: InvalidInputError, source: str) -> InvalidInputError:
+    """Return the error with the name of the weights before it, once."""
+    return error if repr(source) in str(error) else InvalidInputError(f"weights {source!r}: {error}")
+
+
+def _find(weights: str, *, progress: Progress | None) -> Source:
+    if weights.startswith(PREFIX):
+        hub = fetch_from_hub(weights, progress=progress)
+        return folder_source(hub.folder, name=hub.name)
+    path = Path(os.path.expanduser(weights))  # noqa: PTH111  Path.expanduser raises for an unknown user
+    if weights and path.is_dir() and not RunFolder(path).manifest.exists():
+        return folder_source(path, name=weights)
+    return file_source(model_path(path) if weights and path.is_dir() else find_weights(weights, progress=progress))
+
+
+def _load_backbone(network: nn.Module, translated: Translated, *, source: Source) -> LoadReport:
+    """Fill the backbone of a network from a pretrained one under our names."""
+    backbone = network.get_submodule("backbone")
+    kind = translated.layout.backbone
+    fitted = fit(backbone, translated.entries, kind=kind)
+    notes = (*fitted.notes, *check_description(source.config, backbone, kind=kind))
+    _fill(backbone, fitted.entries)
+    loaded = tuple(f"backbone.{name}" for name in fitted.entries)
+    return LoadReport(
+        source=source.name,
+        loaded=loaded,
+        skipped=tuple((f"backbone.{name}", "the network has no such entry") for name in fitted.unused),
+        missing=tuple(name for name in network.state_dict() if name not in loaded and not is_computed(name)),
+        renamed_from=translated.layout.whose,
+        heads=translated.heads,
+        notes=notes,
+    )
 
 
 def load_matching(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str | os.PathLike[str]) -> LoadReport:
@@ -92,8 +156,11 @@ def load_matching(network: nn.Module, tensors: Mapping[str, Tensor], *, source: 
         tensors = {f"backbone.{name}": value for name, value in tensors.items()}
     try:
         tensors, renamed_from = renamed(tensors)
+        if not any(name.startswith("decode_head.") for name in tensors):  # a backbone by itself
+            of_backbone = {name.removeprefix("backbone."): value for name, value in tensors.items()}
+            check_sizes(network.get_submodule("backbone"), of_backbone)
     except InvalidInputError as error:
-        raise InvalidInputError(f"weights {os.fspath(source)!r}: {error}") from error
+        raise _named(error, os.fspath(source)) from error
     loaded: dict[str, Tensor] = {}
     skipped: list[tuple[str, str]] = []
     for name, value in tensors.items():
@@ -109,9 +176,7 @@ def load_matching(network: nn.Module, tensors: Mapping[str, Tensor], *, source: 
             f"the network {_shortened(list(own))}; choose the architecture that the file was trained with "
             "(--set model.architecture=...)"
         )
-    with torch.no_grad():
-        for name, value in loaded.items():
-            own[name].copy_(value)
+    _fill(network, loaded)
     missing = tuple(name for name in own if name not in tensors)
     return LoadReport(
         source=os.fspath(source),
@@ -120,6 +185,13 @@ def load_matching(network: nn.Module, tensors: Mapping[str, Tensor], *, source: 
         missing=missing,
         renamed_from=renamed_from,
     )
+
+
+def _fill(module: nn.Module, entries: Mapping[str, Tensor]) -> None:
+    own = module.state_dict()
+    with torch.no_grad():
+        for name, value in entries.items():
+            own[name].copy_(value)
 
 
 def _shape(value: Tensor) -> str:

@@ -68,28 +68,47 @@ class MultiheadAttention(nn.Module):
         self.out_proj = nn.Linear(embed_dims, embed_dims)
         nn.init.xavier_uniform_(self.in_proj_weight)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """Return (B, N, C): what each token of `x` (B, N, C) gathers from the tokens of `context` (B, M, C)."""
+    def forward(self, x: Tensor, context: Tensor, *, rotation: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Return (B, N, C): what each token of `x` (B, N, C) gathers from the tokens of `context` (B, M, C).
+
+        `rotation` is that of `attend`.
+        """
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         query, key, value = (
             F.linear(tokens, weight, bias)
             for tokens, weight, bias in zip((x, context, context), weights, biases, strict=True)
         )
-        out: Tensor = self.out_proj(attend(query, key, value, num_heads=self.num_heads))
+        out: Tensor = self.out_proj(attend(query, key, value, num_heads=self.num_heads, rotation=rotation))
         return out
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, *, num_heads: int, bias: Tensor | None = None) -> Tensor:
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    num_heads: int,
+    bias: Tensor | None = None,
+    rotation: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
     """Return softmax(q k' / sqrt(C / heads) + bias) v for tokens (B, N, C) and (B, M, C), each head by itself.
 
-    `bias` is (1 or B, heads, N, M).
+    `bias` is (1 or B, heads, N, M). `rotation` is the cosine and the sine, each (N, C / heads), of the angles by which
+    the channels of query and key are turned first, in pairs half a head apart; it tells where tokens lie.
     """
     query, key, value = (
         tokens.reshape(*tokens.shape[:2], num_heads, -1).transpose(1, 2) for tokens in (query, key, value)
     )
+    if rotation is not None:
+        query, key = _turned(query, *rotation), _turned(key, *rotation)
     bias = None if bias is None else bias.to(query.dtype)
     out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
     return out.transpose(1, 2).flatten(2)
+
+
+def _turned(tokens: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    first, second = tokens.chunk(2, dim=-1)
+    return (tokens * cosine + torch.cat([-second, first], dim=-1) * sine).to(tokens.dtype)
 
 
 def full_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
@@ -97,6 +116,14 @@ def full_precision(device: torch.device) -> contextlib.AbstractContextManager[An
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return contextlib.nullcontext()
+
+
+class SiluGate(nn.Module):
+    """The first half of the channels, through a SiLU, times the second half."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = x.chunk(2, dim=-1)
+        return F.silu(gate) * value
 
 
 class FeedForward(nn.Module):
@@ -108,11 +135,21 @@ class FeedForward(nn.Module):
         Channels of a token.
     hidden_dims
         Channels between the layers.
+    gated
+        Whether there is a gate in place of the GELU (SwiGLU): the first layer gives out the channels of the gate, then
+        those that pass it.
+
+    References
+    ----------
+    Shazeer, GLU Variants Improve Transformer, arXiv:2002.05202.
     """
 
-    def __init__(self, embed_dims: int, *, hidden_dims: int) -> None:
+    def __init__(self, embed_dims: int, *, hidden_dims: int, gated: bool = False) -> None:
         super().__init__()
-        first = nn.Sequential(nn.Linear(embed_dims, hidden_dims), nn.GELU())
+        if gated:
+            first = nn.Sequential(nn.Linear(embed_dims, 2 * hidden_dims), SiluGate())
+        else:
+            first = nn.Sequential(nn.Linear(embed_dims, hidden_dims), nn.GELU())
         self.layers = nn.Sequential(first, nn.Linear(hidden_dims, embed_dims))
 
     def forward(self, x: Tensor) -> Tensor:

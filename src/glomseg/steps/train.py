@@ -34,7 +34,7 @@ from glomseg.models.segmentor import Segmentor
 from glomseg.models.starting_weights import LoadReport, load_starting_weights
 from glomseg.progress import OnMessage, ProgressBars, no_progress
 from glomseg.runs import RunFolder, create_run, open_run, read_metrics, read_settings, write_settings
-from glomseg.steps.before_training import say_advice, settle_reference
+from glomseg.steps.before_training import as_trained, explain_windows, say_advice, settle_reference
 from glomseg.training.parameters import unused_names
 from glomseg.training.provenance import describe_model, describe_run, now
 from glomseg.training.run import TrainJob, execute
@@ -143,10 +143,13 @@ def train_model(
     network = _build_network(settings, dataset)  # before the folder is made, so that a wrong option leaves none
     n_processes = fabric.world_size
     say_advice(settings, dataset, train_statistics, network=network, n_processes=n_processes, message=message)
+    explain_windows(settings, size_divisor=network.size_divisor, message=message)
     unused = unused_names(network, settings.optimizer)
     if unused:
         message(f"optimizer.by_name: {', '.join(unused)} decides over no parameter of this network")
     report = _load_weights(network, settings, progress=progress, message=message)
+    if report is not None:
+        settings = as_trained(settings, report, message=message)
     with progress("hashing tiles", unit="tile") as bar:
         hashes = hash_tiles(dataset, progress=bar)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from glomseg.errors import InvalidInputError
 from glomseg.models.compose import Part
 
 SWIN_HEAD_WIDTH = 32
@@ -27,15 +28,46 @@ def swin(
     return backbone, widths
 
 
-def vit(embed_dims: int, *, image_side_px: int, patch_bias: bool, drop_path_rate: float) -> Part:
-    """Return a Vision Transformer of 12 layers whose attention heads have 64 channels."""
+def vit(
+    embed_dims: int,
+    *,
+    image_side_px: int,
+    patch_bias: bool,
+    drop_path_rate: float,
+    num_layers: int = 12,
+    patch_size: int = 16,
+    head_width: int = VIT_HEAD_WIDTH,
+    hidden_dims: int | None = None,
+    gated: bool = False,
+    layer_scale: bool = False,
+    n_registers: int = 0,
+    rotary: bool = False,
+    eps: float = 1e-6,
+) -> Part:
+    """Return a Vision Transformer with attention heads of `head_width` channels; the rest are the backbone's options.
+
+    Raises
+    ------
+    InvalidInputError
+        If the heads do not divide the channels of a token.
+    """
+    if embed_dims % head_width:
+        raise InvalidInputError(f"tokens of {embed_dims} channels have no heads of {head_width} (head_width)")
     return {
         "name": "vit",
         "img_size": (image_side_px, image_side_px),
+        "patch_size": patch_size,
         "embed_dims": embed_dims,
-        "num_heads": embed_dims // VIT_HEAD_WIDTH,
+        "num_layers": num_layers,
+        "num_heads": embed_dims // head_width,
         "patch_bias": patch_bias,
         "drop_path_rate": drop_path_rate,
+        "hidden_dims": hidden_dims,
+        "gated": gated,
+        "layer_scale": layer_scale,
+        "n_registers": n_registers,
+        "rotary": rotary,
+        "eps": eps,
     }
 
 

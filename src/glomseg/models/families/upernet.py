@@ -10,6 +10,7 @@ from glomseg.models.families.options import (
     Dropout,
     DropPathRate,
     SwinWidth,
+    Variant,
     Width,
     Widths,
     WindowSize,
@@ -20,6 +21,7 @@ from glomseg.models.families.parts import one_conv_fcn, swin
 def upernet_resnet(
     *,
     depth: Depth,
+    variant: Variant = "v1c",
     base_channels: Width = 64,
     head_channels: Width = 512,
     auxiliary_channels: Width = 256,
@@ -31,6 +33,8 @@ def upernet_resnet(
     ----------
     depth
         Layers of the ResNet: 18, 34, 50 or 101.
+    variant
+        Its form: "v1" with the plain 7x7 stem, "v1c" with the deep stem, "v1d" with averaging shortcuts as well.
     base_channels
         Width of the ResNet's first stage.
     head_channels, auxiliary_channels
@@ -39,7 +43,13 @@ def upernet_resnet(
         Probability that a channel is dropped before the classifiers in training.
     """
     return upernet(
-        {"name": "resnet", "depth": depth, "base_channels": base_channels, "deep_stem": True},
+        {
+            "name": "resnet",
+            "depth": depth,
+            "base_channels": base_channels,
+            "deep_stem": variant != "v1",
+            "avg_down": variant == "v1d",
+        },
         stage_widths(depth, base_channels),
         head_channels=head_channels,
         auxiliary_channels=auxiliary_channels,

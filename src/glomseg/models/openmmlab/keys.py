@@ -65,14 +65,14 @@ def _from_original_swin(entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if name.endswith("attn_mask"):  # worked out from the size of the image
             continue
         if ".downsample." in name:
-            value = _columns_by_channel(value)
+            value = columns_by_channel(value)
         for pattern, replacement in _SWIN_NAMES:
             name = re.sub(pattern, replacement, name)
         current[name] = value
     return current
 
 
-def _columns_by_channel(value: Tensor) -> Tensor:
+def columns_by_channel(value: Tensor) -> Tensor:
     """Reorder the last axis of a merging of 2x2 patches: from patch by patch, columns first, to channel by channel."""
     last = value.shape[-1] if value.ndim else 0
     if last % 4:

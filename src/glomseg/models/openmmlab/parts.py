@@ -176,6 +176,7 @@ BACKBONES: dict[str, Translation] = {
     "VisionTransformer": Translation(
         name="vit",
         kept=("patch_size", "embed_dims", "num_layers", "num_heads", "final_norm", "drop_path_rate", "patch_bias"),
+        fixed={"hidden_dims": None, "gated": False, "layer_scale": False, "n_registers": 0, "rotary": False},
         defaults={"patch_bias": False, "final_norm": False, "drop_path_rate": 0.0},
         only={
             "in_channels": (3,),

@@ -152,11 +152,14 @@ def test_a_finished_slide_is_not_predicted_again_unless_something_changed(tmp_pa
     assert len(table(out / "slides.csv")) == 1
 
     is_new, notes = again(settings=SlideSettings(**{**_fields(ALL), "probabilities": True}))
-    assert is_new and "since the earlier prediction the settings changed" in notes
+    assert is_new and "probability.tif of the earlier prediction is not there" in notes
     assert (out / "a slide" / "probability.tif").exists()
+    assert again() == (False, "")  # more files than are wanted do no harm
+    is_new, notes = again(settings=SlideSettings(**{**_fields(ALL), "tissue_only": not ALL.tissue_only}))
+    assert is_new and "since the earlier prediction the settings changed" in notes
+    assert not (out / "a slide" / "probability.tif").exists()  # it was of another prediction
     is_new, notes = again(used=write_model(tmp_path / "other.safetensors", seed=1))
     assert is_new and "the model and the settings changed" in notes
-    assert not (out / "a slide" / "probability.tif").exists()  # it was of another model
 
     (out / "a slide" / "slide.json").write_text("{")
     is_new, notes = again()
@@ -321,3 +324,34 @@ def test_the_stains_of_a_slide_are_judged_once_and_recorded(model, slide, tmp_pa
     assert set(records["with"]["stain"]) == {"mean", "std"}
     masks = [(tmp_path / name / "a slide" / "mask.tif").read_bytes() for name in records]
     assert masks[0] != masks[1]
+
+
+def test_files_that_were_deleted_or_changed_are_written_again(tmp_path, model, slide):
+    predict_slides(model, [slide], out=tmp_path, **CPU)
+    folder = tmp_path / slide.stem
+    expected = contents(folder)
+    (folder / "mask.tif").unlink()
+    (folder / "objects.csv").write_text("")
+    again = predict_slides(model, [slide], out=tmp_path, **CPU)
+    assert again.slides[0].is_new
+    assert "mask.tif and objects.csv of the earlier prediction" in " ".join(again.notes)
+    assert contents(folder) == expected
+
+
+def test_the_table_has_the_slides_of_earlier_calls(tmp_path, model, slide):
+    other = tmp_path / "other.tif"
+    other.write_bytes(slide.read_bytes())
+    out = tmp_path / "out"
+    for path in (slide, other):
+        predict_slides(model, [path], out=out, **CPU)
+    assert [row["folder"] for row in table(out / "slides.csv")] == sorted([slide.stem, "other"])
+    (out / "other" / "slide.json").write_text("[]")
+    predict_slides(model, [slide], out=out, **CPU)
+    assert [row["folder"] for row in table(out / "slides.csv")] == [slide.stem]
+
+
+def test_somebodys_own_table_is_not_written_over(tmp_path, model, slide):
+    (tmp_path / "slides.csv").write_text("name,stain\na,PAS\n")
+    with pytest.raises(OutputError, match=r"slides\.csv' is no table of predicted slides"):
+        predict_slides(model, [slide], out=tmp_path, **CPU)
+    assert (tmp_path / "slides.csv").read_text().startswith("name,stain")

@@ -11,7 +11,7 @@ from typing import Any
 
 from glomseg.data.normalisation import look_of_slide
 from glomseg.errors import GlomsegError, InvalidInputError, OutputError
-from glomseg.files import json_text, make_folder, read_json, sha256_of, write_csv, write_json
+from glomseg.files import json_text, make_folder, sha256_of, write_csv, write_json
 from glomseg.inference.predictor import Predictor, load_predictor, scale_note
 from glomseg.inference.slide import TILE_PX, predict_slide
 from glomseg.inference.slide_grid import slide_grid, working_downsample
@@ -24,14 +24,17 @@ from glomseg.slides.opening import open_slide
 from glomseg.slides.slide import Slide
 from glomseg.slides.tissue import find_tissue
 from glomseg.steps.naming import file_stems
-from glomseg.steps.slide_outputs import RECORD, refuse_foreign_folder, write_outputs
+from glomseg.steps.slide_outputs import RECORD, output_names, refuse_foreign_folder, write_outputs
 from glomseg.steps.slides_record import (
     describe_grid,
     describe_slide,
     describe_speed,
     describe_versions,
+    earlier_record,
+    file_sizes,
+    recorded_rows,
+    refuse_foreign_table,
     table_columns,
-    table_row,
 )
 from glomseg.training.provenance import now
 from glomseg.types import TestTimeAugmentation
@@ -183,6 +186,7 @@ def predict_slides(
             f"{predictor.tta.describe()}; choose flips with --tta-flips horizontal,vertical,both"
         )
     settings = _with_chosen_size(settings, predictor)
+    refuse_foreign_table(Path(out) / TABLE)
     batch = _Batch(predictor=predictor, settings=settings, out=make_folder(out), progress=progress)
     predicted: list[PredictedSlide] = []
     failed: dict[Path, str] = {}
@@ -201,8 +205,7 @@ def predict_slides(
                 notes += [f"{path.name}: {remark}" for remark in remarks if remark]
     finally:
         classes = predictor.card.classes
-        rows = [table_row(item.slide, item.folder, item.record) for item in predicted]
-        write_csv(Path(out) / TABLE, rows, columns=table_columns(classes))
+        write_csv(Path(out) / TABLE, recorded_rows(Path(out), classes=classes), columns=table_columns(classes))
     return PredictedSlides(slides=tuple(predicted), failed=failed, notes=tuple(notes), out=Path(out))
 
 
@@ -237,7 +240,7 @@ class _Batch:
         folder = self.out / name
         refuse_foreign_folder(folder)
         made_of = self._made_of(path)
-        record, reason = _earlier_record(folder, made_of)
+        record, reason = earlier_record(folder, made_of, files=output_names(probabilities=self.settings.probabilities))
         if record is not None:
             return PredictedSlide(slide=path, folder=folder, record=record, is_new=False), []
         times = StageTimes()
@@ -324,6 +327,7 @@ class _Batch:
             "stain": None if look is None else asdict(look),
             "settings": asdict(settings) | {"batch_size": self.batch_size},
             "summary": [asdict(item) for item in summary],
+            "files": file_sizes(folder, output_names(probabilities=settings.probabilities)),
             "seconds": {stage: round(seconds, 4) for stage, seconds in times.seconds.items()},
             "speed": describe_speed(slide, tissue_mm2=summary[-1].tissue_area_mm2, seconds=times.seconds["total"]),
             "resumed": was_resumed,
@@ -336,10 +340,11 @@ class _Batch:
     def _made_of(self, path: Path) -> dict[str, Any]:
         """Return everything that the results on a slide depend on: a record with the same needs no second prediction.
 
-        How much is read and predicted at once is left out, since the result does not depend on it.
+        How much is read and predicted at once is left out, since the result does not depend on it, and so is which
+        files are wanted.
         """
         settings = asdict(self.settings)
-        for name in ("batch_size", "tile_px", "n_threads"):
+        for name in ("batch_size", "tile_px", "n_threads", "probabilities"):
             del settings[name]
         model = {key: value for key, value in self.model.items() if key != "file"}
         made_of = {"format": _FORMAT, "model": model, "slide": slide_fingerprint(path), "settings": settings}
@@ -355,22 +360,6 @@ def _folder_names(slides: Sequence[Path]) -> list[str]:
 
 def _partial(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.partial")
-
-
-def _earlier_record(folder: Path, made_of: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
-    """Return the record of a finished prediction that still holds, or why it does not; ("", None) if there is none."""
-    if not (folder / RECORD).exists():
-        return None, ""
-    try:
-        record = read_json(folder / RECORD, what="record of a slide")
-        earlier = record["made_of"]
-        record["summary"], record["slide"], record["seconds"]
-    except (GlomsegError, KeyError, TypeError):
-        return None, f"predicted anew: the {RECORD} of an earlier prediction cannot be read"
-    changed = sorted(key for key in made_of if earlier.get(key) != made_of[key])
-    if not changed:
-        return record, ""
-    return None, f"predicted anew: since the earlier prediction the {' and the '.join(changed)} changed"
 
 
 def _resuming_note(store: SlideStore) -> str:

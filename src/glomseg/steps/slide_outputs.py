@@ -33,6 +33,11 @@ _OVERLAY_PX = 2400
 """The longer side of the picture at most: it fills a screen, and its numbers can be read."""
 
 
+def output_names(*, probabilities: bool) -> tuple[str, ...]:
+    """Return the names of the files that a predicted slide has beside its record."""
+    return (_MASK, *((_PROBABILITY,) if probabilities else ()), _GEOJSON, _TABLE, _OVERLAY)
+
+
 def refuse_foreign_folder(folder: Path) -> None:
     """Raise if a folder holds files under the names that are to be written, and none says that they are predictions."""
     if (folder / RECORD).exists():

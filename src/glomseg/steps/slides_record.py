@@ -2,17 +2,21 @@
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from glomseg._version import __version__
+from glomseg.errors import GlomsegError, OutputError
+from glomseg.files import read_json
 from glomseg.inference.slide_grid import SlideGrid
 from glomseg.measure.summary import QUANTILES
 from glomseg.slides.slide import Slide
+from glomseg.steps.slide_outputs import RECORD
 from glomseg.types import Classes
 
+_FIRST_COLUMNS = ("slide", "folder")
 _QUANTILE_NAMES = tuple(f"p{round(100 * quantile):02}" for quantile in QUANTILES)
 
 
@@ -65,13 +69,72 @@ def describe_versions() -> dict[str, str]:
     }
 
 
+def file_sizes(folder: Path, names: Sequence[str]) -> dict[str, int]:
+    """Return the sizes in bytes of a folder's files."""
+    return {name: (folder / name).stat().st_size for name in names}
+
+
+def earlier_record(
+    folder: Path, made_of: Mapping[str, Any], *, files: Sequence[str]
+) -> tuple[dict[str, Any] | None, str]:
+    """Return the record of a finished prediction that still holds, or why it does not; (None, "") if there is none.
+
+    It holds if it was made of the same things, and the files that are wanted lie there as they were written.
+    """
+    if not (folder / RECORD).exists():
+        return None, ""
+    try:
+        record = read_json(folder / RECORD, what="record of a slide")
+        earlier, sizes = record["made_of"], dict(record["files"])
+        record["summary"], record["slide"], record["seconds"]
+    except (GlomsegError, KeyError, TypeError, ValueError):
+        return None, f"predicted anew: the {RECORD} of an earlier prediction cannot be read"
+    changed = sorted(key for key in made_of if earlier.get(key) != made_of[key])
+    if changed:
+        return None, f"predicted anew: since the earlier prediction the {' and the '.join(changed)} changed"
+    absent = [name for name in files if name not in sizes or not _has_size(folder / name, sizes[name])]
+    if absent:
+        return None, f"predicted anew: {' and '.join(absent)} of the earlier prediction is not there or was changed"
+    return record, ""
+
+
+def _has_size(path: Path, n_bytes: int) -> bool:
+    return path.is_file() and path.stat().st_size == n_bytes
+
+
+def refuse_foreign_table(path: Path) -> None:
+    """Raise if the table's place is taken by a file that no prediction wrote."""
+    if not path.exists():
+        return
+    try:
+        with open(path, encoding="utf-8") as file:
+            begins = file.readline(64)
+    except (OSError, UnicodeDecodeError):
+        begins = ""
+    if not begins.startswith(",".join(_FIRST_COLUMNS)):
+        raise OutputError(f"{str(path)!r} is no table of predicted slides: choose another folder with --out")
+
+
+def recorded_rows(out: Path, *, classes: Classes) -> list[dict[str, object]]:
+    """Return the rows of all slides whose records lie below a folder, whichever call predicted them."""
+    rows = []
+    for path in sorted(out.glob(f"*/{RECORD}")):
+        try:
+            record = read_json(path, what="record of a slide")
+            row = table_row(Path(record["slide"]["file"]), path.parent, record)
+        except (GlomsegError, KeyError, TypeError, ValueError):  # of another version, or somebody's own
+            continue
+        if row.keys() <= set(table_columns(classes)):  # those of a model with other classes have a table of their own
+            rows.append(row)
+    return rows
+
+
 def table_columns(classes: Classes) -> tuple[str, ...]:
     """Return the columns of ``slides.csv``; for several foreground classes a count of each."""
     by_class = tuple(f"n_{name}" for name in classes.names[1:]) if len(classes) > 2 else ()
     areas = tuple(f"area_{name}_um2" for name in _QUANTILE_NAMES) + tuple(f"area_{name}_px" for name in _QUANTILE_NAMES)
     return (
-        "slide",
-        "folder",
+        *_FIRST_COLUMNS,
         "width_px",
         "height_px",
         "mpp",

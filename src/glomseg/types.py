@@ -172,6 +172,15 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.samples)
 
+    def why_unknown(self) -> str:
+        """Return why tiles of a split are probably not among these, and what mends it."""
+        if any(sample.region is not None for sample in self.samples):
+            return (
+                "the split was probably made with tiles of another --size or --mpp: give those of the split, or make a "
+                f"new one with `glomseg split {self.root} --annotations ...`"
+            )
+        return f"the split was probably made for another data set: make a new one with `glomseg split {self.root}`"
+
     def select(self, names: Sequence[str]) -> tuple[Sample, ...]:
         """Return the samples with these names, in the order asked for."""
         by_name = {sample.name: sample for sample in self.samples}
@@ -179,8 +188,7 @@ class Dataset:
         if missing:
             raise InvalidInputError(
                 f"{len(missing)} of {len(names)} tiles of the split are not in {self.root}, the first is "
-                f"{missing[0]!r}; the split was probably made for another data set: "
-                f"make a new one with `glomseg split {self.root}`"
+                f"{missing[0]!r}; " + self.why_unknown()
             )
         return tuple(by_name[name] for name in names)
 

@@ -62,6 +62,10 @@ def test_slides_go_the_whole_way(slides, capsys):
           for word in ("--set", item)),
     ) == 0  # fmt: skip
     assert run("evaluate", slides / "run", data, *options, "--part", "val", "--out", slides / "evaluation") == 0
+    assert "4 of the 4 true objects are cut by a tile's border" in capsys.readouterr().err
+    other = [word if word != "128" else "256" for word in options]
+    assert run("evaluate", slides / "run", data, *other, "--part", "val", "--out", slides / "other") == 1
+    assert "made with tiles of another --size or --mpp" in capsys.readouterr().err
     record = read_json(slides / "evaluation" / "evaluation.json", what="evaluation")
     assert record["n_tiles"] == 4
     assert record["n_groups"] == 1

@@ -155,7 +155,8 @@ def evaluate_model(
 
     evaluation = evaluate_counts(tiles, classes)
     image_hashes = {name: digest[:_HASH_DIGITS] for name, digest in tile_hashes.items()}
-    found = evaluation_notes(predictor.card, evaluation, image_hashes, mpp=dataset.mpp)
+    of_slides = any(sample.region is not None for sample in samples)
+    found = evaluation_notes(predictor.card, evaluation, image_hashes, mpp=dataset.mpp, of_slides=of_slides)
     notes = (*remarks, *predictor.notes, *found)
     drawn = [name for name in dict.fromkeys([*maps, *worst_tiles(tiles, n_worst)]) if name not in failed]
     write_predictions(out, dataset, measured.kept)

@@ -9,9 +9,17 @@ from glomseg.types import ModelCard
 
 
 def evaluation_notes(
-    card: ModelCard, evaluation: Evaluation, image_hashes: Mapping[str, str], *, mpp: float | None
+    card: ModelCard,
+    evaluation: Evaluation,
+    image_hashes: Mapping[str, str],
+    *,
+    mpp: float | None,
+    of_slides: bool = False,
 ) -> tuple[str, ...]:
-    """Return what a reader has to know to judge the figures, the most damaging first."""
+    """Return what a reader has to know to judge the figures, the most damaging first.
+
+    `of_slides` says that the tiles are regions of slides, which could be larger.
+    """
     notes = []
     tiles = evaluation.tiles
     was_trained, was_chosen = _listed(card, "train_images"), _listed(card, "val_images")
@@ -46,6 +54,12 @@ def evaluation_notes(
             f"{len(known)} of the {len(evaluation.groups)} groups have the names of groups that were trained on "
             f"({', '.join(sorted(known)[:3])}{', ...' if len(known) > 3 else ''}): if they are the same slides, "
             "neighbouring tiles leak and the figures flatter."
+        )
+    n_cut = sum(item.counts.objects.n_cut for item in evaluation.objects)
+    if of_slides and n_cut:
+        notes.append(
+            f"{n_cut} of the {sum(item.counts.objects.n_targets for item in evaluation.objects)} true objects are cut "
+            "by a tile's border, and each of their pieces counts as one: larger tiles (--size) cut fewer."
         )
     if note := scale_note(card, mpp=mpp):
         notes.append(f"{note[0].upper()}{note[1:]}.")

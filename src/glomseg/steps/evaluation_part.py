@@ -61,8 +61,8 @@ def samples_of_part(
     if missing:
         raise InvalidInputError(
             f"{len(missing)} of the {len(names)} tiles of the part {part!r} of {str(split)!r} are not in "
-            f"{str(dataset.root)!r}, the first is {missing[0]!r}; the split was probably made for another data set: "
-            "evaluate all tiles with --part all, or name this one's split with --split"
+            f"{str(dataset.root)!r}, the first is {missing[0]!r}; {dataset.why_unknown()}, and name it with "
+            "--split; or evaluate all tiles with --part all"
         )
     return dataset.select(names), Path(split)
 

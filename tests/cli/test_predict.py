@@ -171,3 +171,18 @@ def test_errors_on_slides_are_1_and_one_line(slide, tiny_model, tmp_path, glomse
         assert (code, said) == (1, "")
         assert reason in complained
         assert complained.count("\n") == 1
+
+
+def test_flags_of_tiles_do_nothing_on_slides_and_that_is_said(slide, tiny_model, tmp_path, glomseg):
+    for words in (["--opacity", 0.2], ["--no-overlays"], ["--min-area", 30]):
+        code, _, complained = glomseg("predict", tiny_model, slide, "-o", tmp_path / "out", *words, *CPU)
+        assert code == 0
+        assert "note: --opacity, --no-overlays and --min-area are for tiles" in complained
+
+
+def test_nothing_is_written_where_no_slide_can_be_read(slide, tiny_model, tmp_path, glomseg):
+    (tmp_path / "bad.svs").write_bytes(b"no slide")
+    code, said, complained = glomseg("predict", tiny_model, tmp_path / "bad.svs", "-o", tmp_path / "out", *CPU)
+    assert code == 1
+    assert said == ""
+    assert "bad.svs" in complained

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from glomseg.steps.predict_slides import PredictedSlides, SlideSettings
 
 _SHOWN = 20
+_DEFAULTS_OF_TILES = (0.5, True, None)
 
 
 @Parameter(name="*")
@@ -115,6 +116,8 @@ def predict(
         _show_tiles(tiles, unit="px" if mpp is None else "um2")
         n_failed += len(tiles.failed)
     if inputs.slides:
+        if not inputs.tiles and (opacity, overlays, min_area) != _DEFAULTS_OF_TILES:
+            say_warning("--opacity, --no-overlays and --min-area are for tiles; slides have --min-diameter")
         result = predict_slides(
             model,
             inputs.slides,
@@ -163,7 +166,8 @@ def _show_tiles(result: "PredictionResult", *, unit: str) -> None:
     if len(result.images) > _SHOWN:
         say(f"... and {counted(len(result.images) - _SHOWN, 'more image')}, in {result.out / 'components.csv'}")
     n_objects = sum(len(item.components) for item in result.images)
-    say(f"{counted(n_objects, 'object')} on {counted(len(result.images), 'image')}. Written to {result.out}")
+    if result.images:
+        say(f"{counted(n_objects, 'object')} on {counted(len(result.images), 'image')}. Written to {result.out}")
     _warn(result.notes, result.failed)
 
 
@@ -186,7 +190,8 @@ def _show_slides(result: "PredictedSlides") -> None:
     if len(result.slides) > _SHOWN:
         say(f"... and {counted(len(result.slides) - _SHOWN, 'more slide')}, in {result.out / 'slides.csv'}")
     n_objects = sum(item.record["summary"][-1]["n_objects"] for item in result.slides)
-    say(f"{counted(n_objects, 'object')} on {counted(len(result.slides), 'slide')}. Written to {result.out}")
+    if result.slides:
+        say(f"{counted(n_objects, 'object')} on {counted(len(result.slides), 'slide')}. Written to {result.out}")
     _warn(result.notes, result.failed)
 
 

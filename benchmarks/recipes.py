@@ -46,7 +46,7 @@ from glomseg.files import read_json, read_text, write_json
 from glomseg.metrics.comparison import compare_counts
 from glomseg.metrics.intervals import group_intervals
 from glomseg.metrics.pixel_intervals import pixel_figures
-from glomseg.steps.train import Hardware
+from glomseg.training.hardware import Hardware
 from glomseg.types import Dataset
 from timing import print_machine
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from glomseg.inference.predictor import load_predictor
+from glomseg.inference.loading import load_predictor
 from glomseg.inference.slide import TILE_PX, window_probabilities
 from glomseg.inference.slide_grid import SlideGrid, slide_grid, tiles_of_band, working_downsample
 from glomseg.inference.slide_reading import read_ahead

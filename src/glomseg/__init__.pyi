@@ -31,7 +31,8 @@ from .export.pyramid import write_pyramid as write_pyramid
 from .export.plots import save_confusion_matrix as save_confusion_matrix
 from .export.qupath import write_geojson as write_geojson
 from .images import read_image as read_image, read_mask as read_mask, write_png as write_png
-from .inference.predictor import Predictor as Predictor, load_predictor as load_predictor
+from .inference.predictor import Predictor as Predictor
+from .inference.loading import load_predictor as load_predictor
 from .measure import (
     Component as Component,
     Glomerulus as Glomerulus,
@@ -125,12 +126,12 @@ from .steps.predict_slides import (
 from .steps.rasterize import RasterizeResult as RasterizeResult, rasterize_annotations as rasterize_annotations
 from .steps.report import ReportResult as ReportResult, write_report as write_report
 from .steps.train import (
-    Hardware as Hardware,
     TrainResult as TrainResult,
     repeat_training as repeat_training,
     resume_training as resume_training,
     train_model as train_model,
 )
+from .training.hardware import Hardware as Hardware
 from .steps.openmmlab.training import (
     TrainingConfig as TrainingConfig,
     read_training_config as read_training_config,

@@ -17,7 +17,7 @@ CPU = ("--device", "cpu", "--precision", "32-true")
 def timid(monkeypatch):
     """Lets the predictor say background with 70 % everywhere, where 94 % would be right."""
 
-    def predict(self, image, *, mpp=None, keep_probabilities=False):
+    def predict(self, image, *, mpp=None, look=None, keep_probabilities=False):
         foreground = np.full(image.shape[:2], 0.3, np.float32)
         probabilities = np.stack([1 - foreground, foreground])
         return Prediction(

@@ -10,7 +10,7 @@ import torch
 from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.files import sha256_of
 from glomseg.inference.ensemble import Ensemble, Member, SmallestObject, read_ensemble, write_ensemble
-from glomseg.inference.predictor import load_predictor
+from glomseg.inference.loading import load_predictor
 from glomseg.inference.slide import window_probabilities
 from glomseg.models.build import build_model
 from glomseg.models.model_files import load_model, save_model

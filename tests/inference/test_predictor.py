@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from glomseg.errors import InvalidInputError, MissingInputError
-from glomseg.inference.predictor import Predictor, load_predictor, scale_note
+from glomseg.inference.loading import load_predictor, scale_note
+from glomseg.inference.predictor import Predictor
 from glomseg.models.segmentor import Logits
 from glomseg.runs import model_path
 from glomseg.types import GLOMERULUS, ModelCard, Scaling

@@ -11,7 +11,7 @@ from glomseg.data.synthetic.slide import write_synthetic_slide
 _MEASURED = """
 import resource, sys
 import numpy as np
-from glomseg.inference.predictor import load_predictor
+from glomseg.inference.loading import load_predictor
 from glomseg.steps.predict_slides import SlideSettings, predict_slides
 
 def peak_mb():

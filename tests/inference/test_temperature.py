@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from glomseg.errors import InvalidInputError
-from glomseg.inference.predictor import Predictor, load_predictor
+from glomseg.inference.loading import load_predictor
+from glomseg.inference.predictor import Predictor
 from glomseg.metrics.temperature import with_temperature
 from glomseg.models.model_files import load_model, save_model
 from glomseg.models.segmentor import Logits

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from glomseg.errors import InvalidInputError
-from glomseg.inference.predictor import Predictor, load_predictor
+from glomseg.inference.loading import load_predictor
+from glomseg.inference.predictor import Predictor
 from glomseg.models.model_files import load_model, save_model
 from glomseg.models.segmentor import Logits
 from glomseg.types import FLIPS, GLOMERULUS, Inference, ModelCard, Scaling, TestTimeAugmentation

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from glomseg.inference.predictor import Predictor, window_spans
+from glomseg.inference.predictor import Predictor
+from glomseg.inference.windows import window_spans
 from glomseg.models.segmentor import Logits
 from glomseg.types import GLOMERULUS, Inference, ModelCard
 

@@ -11,7 +11,8 @@ from glomseg.data.split import write_split
 from glomseg.data.tiles import read_tile
 from glomseg.errors import InvalidInputError
 from glomseg.files import sha256_of
-from glomseg.inference.predictor import Predictor, load_predictor
+from glomseg.inference.loading import load_predictor
+from glomseg.inference.predictor import Predictor
 from glomseg.models.model_files import load_model, save_model
 from glomseg.runs import RunFolder
 from glomseg.steps import calibrate
@@ -46,7 +47,7 @@ def boastful(dataset, monkeypatch):
     share = np.mean([target for _, target in tiles])
     rng = np.random.default_rng(0)
 
-    def predict(self, image, *, mpp=None, keep_probabilities=False):
+    def predict(self, image, *, mpp=None, look=None, keep_probabilities=False):
         target = next(target for own, target in tiles if np.array_equal(own, image))
         seen = rng.normal(2.0 * target - 1, 1.2)
         honest = 2 * seen / 1.2**2 + np.log(share / (1 - share))
@@ -122,7 +123,7 @@ def test_one_group_has_no_interval_and_is_noted(run, dataset, boastful):
 
 
 def test_a_temperature_that_helps_no_other_slide_is_noted(run, dataset, monkeypatch):
-    def predict(self, image, *, mpp=None, keep_probabilities=False):
+    def predict(self, image, *, mpp=None, look=None, keep_probabilities=False):
         # In one of the slides the model is right, in the others it is wrong in turn of 10 and 45 % of its pixels.
         position = next(i for i, one in enumerate(images) if np.array_equal(one, image))
         wrong = np.random.default_rng(position).random((64, 64)) < (0.02 if position // 2 == 1 else 0.4)

@@ -8,7 +8,7 @@ from glomseg.errors import InvalidInputError
 from glomseg.metrics.pixels import PixelCounts, pixel_metrics
 from glomseg.steps import choosing
 from glomseg.steps.choosing import HeldOut, best_option, check_choices, choose
-from glomseg.types import GLOMERULUS, Prediction
+from glomseg.types import GLOMERULUS, ModelCard, Prediction
 
 
 def counts(right, wrong):
@@ -47,8 +47,9 @@ class Faint:
 
     def __init__(self, masks, tta):
         self.masks, self.tta = masks, tta
+        self.card = ModelCard(architecture="faint", classes=GLOMERULUS)
 
-    def predict(self, image, *, mpp, keep_probabilities):
+    def predict(self, image, *, mpp, keep_probabilities, look=None):
         foreground = np.where(self.masks[image.tobytes()] == 1, 0.35, 0.05).astype(np.float32)
         if self.tta:
             foreground += 0.1  # views are worth nothing here

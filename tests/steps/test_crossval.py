@@ -23,7 +23,7 @@ from glomseg.data.split import make_split, read_split
 from glomseg.errors import InvalidInputError, MissingInputError, OutputError
 from glomseg.files import sha256_of
 from glomseg.inference.ensemble import Ensemble, Member, SmallestObject, write_ensemble
-from glomseg.inference.predictor import load_predictor
+from glomseg.inference.loading import load_predictor
 from glomseg.measure import ObjectSettings
 from glomseg.runs import RunFolder
 from glomseg.steps import crossval as steps_crossval
@@ -34,7 +34,7 @@ from glomseg.steps.predict import predict_images
 from glomseg.steps.predict_slides import SlideSettings, predict_slides
 from glomseg.steps.recorded_evaluation import read_evaluation
 from glomseg.steps.report import write_report
-from glomseg.steps.train import Hardware
+from glomseg.training.hardware import Hardware
 
 TINY = [
     "model.architecture=pspnet_r18",

@@ -19,7 +19,8 @@ from glomseg.data.tiles import read_tile
 from glomseg.errors import InvalidInputError, MissingInputError, OutputError
 from glomseg.files import sha256_of
 from glomseg.images import read_image, read_mask, write_png
-from glomseg.inference.predictor import Predictor, load_predictor
+from glomseg.inference.loading import load_predictor
+from glomseg.inference.predictor import Predictor
 from glomseg.metrics.evaluation import evaluate_counts
 from glomseg.metrics.pixels import PixelCounts, count_pixels, pixel_metrics
 from glomseg.models.model_files import load_model, save_model

@@ -11,7 +11,7 @@ from PIL import Image
 from glomseg import files
 from glomseg.errors import InvalidInputError, MissingInputError, OutputError
 from glomseg.images import encode_png, read_image, read_mask_values, write_png
-from glomseg.inference.predictor import load_predictor
+from glomseg.inference.loading import load_predictor
 from glomseg.measure import connected_components
 from glomseg.steps.inputs import find_images
 from glomseg.steps.predict import predict_images

@@ -13,7 +13,8 @@ from glomseg.models.build import build_model
 from glomseg.models.model_files import load_model
 from glomseg.models.starting_weights import LoadReport
 from glomseg.steps.before_training import as_trained, explain_windows
-from glomseg.steps.train import Hardware, train_model
+from glomseg.steps.train import train_model
+from glomseg.training.hardware import Hardware
 from glomseg.types import IMAGENET_MEAN, IMAGENET_STD
 
 HALF = ((127.5,) * 3, (63.75,) * 3)

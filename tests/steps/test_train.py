@@ -21,8 +21,9 @@ from glomseg.files import sha256_of
 from glomseg.models.model_files import load_model
 from glomseg.runs import RunFolder, read_metrics, read_settings
 from glomseg.stain import ReinhardLook
-from glomseg.steps import train as steps_train
-from glomseg.steps.train import Hardware, repeat_training, resume_training, train_model
+from glomseg.steps.train import repeat_training, resume_training, train_model
+from glomseg.training import hardware
+from glomseg.training.hardware import Hardware
 
 TINY = [
     "model.architecture=pspnet_r18",
@@ -103,7 +104,7 @@ def test_tiles_of_unknown_mpp_give_a_model_without_a_working_mpp(tiny_dataset, t
 def test_a_resumed_run_computes_as_it_began(tiny_dataset, tmp_path, monkeypatch):
     train(tiny_dataset, tmp_path / "run")
     asked = []
-    monkeypatch.setattr(steps_train, "choose_precision", lambda precision, device: asked.append(precision) or precision)
+    monkeypatch.setattr(hardware, "choose_precision", lambda precision, device: asked.append(precision) or precision)
     resume_training(tmp_path / "run")
     assert asked == ["32-true"]
 

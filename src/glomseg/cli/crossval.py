@@ -80,7 +80,7 @@ def crossval(
     from glomseg.data.folds import sites_of
     from glomseg.data.split import read_split
     from glomseg.steps.crossval import cross_validate, resume_crossval
-    from glomseg.steps.train import Hardware
+    from glomseg.training.hardware import Hardware
 
     given = any(item is not None for item in (folds, site_pattern, site_column, choose, split, weights, out, options))
     changed = (by, val, seed, recipe, precision) != ("group", 0.2, 0, "default", "auto")

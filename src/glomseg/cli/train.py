@@ -12,7 +12,8 @@ from glomseg.cli.options import DatasetOptions, class_names, open_with
 from glomseg.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from glomseg.steps.train import Hardware, TrainResult
+    from glomseg.steps.train import TrainResult
+    from glomseg.training.hardware import Hardware
 
 
 def train(
@@ -68,7 +69,7 @@ def train(
     options
         How the data set is read.
     """
-    from glomseg.steps.train import Hardware
+    from glomseg.training.hardware import Hardware
 
     if config is not None:
         if any(item is not None for item in (recipe, split, resume, like)):

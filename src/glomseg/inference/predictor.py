@@ -1,6 +1,5 @@
 """From an image to its prediction."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,19 +14,14 @@ from glomseg.devices import autocast_dtype, choose_device, choose_precision
 from glomseg.errors import InvalidInputError
 from glomseg.images import MAX_PIXELS
 from glomseg.inference.disagreement import split_disagreement, with_entropy
-from glomseg.inference.ensemble import SmallestObject, ensemble_card, read_ensemble
+from glomseg.inference.ensemble import SmallestObject
 from glomseg.inference.flipping import mean_over_flips
-from glomseg.inference.runtime import prepare_for_inference
+from glomseg.inference.windows import window_spans
 from glomseg.metrics.temperature import with_temperature
-from glomseg.models.model_files import load_model
-from glomseg.models.openmmlab.importing import load_openmmlab
-from glomseg.runs import model_path
 from glomseg.stain import Look, look_of, normalise
 from glomseg.types import ModelCard, Prediction, Scaling, TestTimeAugmentation
 
 Image = NDArray[np.uint8]
-
-CHECKPOINT_SUFFIXES = (".pth", ".pt")
 
 _ONE_VIEW = TestTimeAugmentation(flips=("none",))
 
@@ -312,25 +306,6 @@ class Predictor:
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=self.card.inference.align_corners)
 
 
-def window_spans(length_px: int, *, window_px: int, stride_px: int) -> list[tuple[int, int]]:
-    """Return (start, end) of the windows along one side: one step apart, the last one moved back to the end.
-
-    A side shorter than the window has one, as long as the side itself.
-
-    Conventions
-    -----------
-    The windows are those of MMSegmentation's mode "slide".
-
-    Examples
-    --------
-    >>> window_spans(1024, window_px=512, stride_px=341)
-    [(0, 512), (341, 853), (512, 1024)]
-    """
-    count = max(length_px - window_px + stride_px - 1, 0) // stride_px + 1
-    ends = [min(index * stride_px + window_px, length_px) for index in range(count)]
-    return [(max(end - window_px, 0), end) for end in ends]
-
-
 def class_probabilities(logits: Tensor) -> Tensor:
     """Return the probability of each class from (B, C, H, W) logits, or from the single logit of two classes."""
     if logits.shape[1] == 1:
@@ -346,93 +321,6 @@ def most_likely_classes(logits: Tensor, *, threshold: float | None) -> Tensor:
     if logits.shape[1] == 1:
         return (logits[:, 0].sigmoid() > (0.5 if threshold is None else threshold)).to(torch.uint8)
     return logits.argmax(dim=1).to(torch.uint8)
-
-
-def load_predictor(
-    path: str | os.PathLike[str],
-    *,
-    weights: str | os.PathLike[str] | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    tta: TestTimeAugmentation | bool = False,
-) -> Predictor:
-    """Return a predictor from a model file, a run folder, an ensemble, or from what MMSegmentation wrote.
-
-    Parameters
-    ----------
-    path
-        A model file; a run folder, whose best model is taken; the folder of a cross-validation, whose models are
-        taken together, or an ``ensemble.json``; a ``.pth`` checkpoint of MMSegmentation that holds its config; or,
-        with `weights`, a config.
-    weights
-        The checkpoint that belongs to a config.
-    device, precision
-        As `Predictor` takes them.
-    tta
-        Test-time augmentation: these views; or True for those that belong to the model (an imported one may have
-        some), and for the default ones if it has none. Views that were chosen with an ensemble are taken for False too.
-
-    Raises
-    ------
-    InvalidInputError
-        If a file is damaged, or the members of an ensemble do not belong together.
-    """
-    path = model_path(path)
-    notes: tuple[str, ...] = ()
-    smallest: SmallestObject | None = None
-    if weights is None and path.suffix == ".json":
-        ensemble = read_ensemble(path)
-        loaded = [load_model(member.file) for member in ensemble.members]
-        models = [network for network, _ in loaded]
-        cards = {member.name: own for member, (_, own) in zip(ensemble.members, loaded, strict=True)}
-        card, notes = ensemble_card(ensemble, cards), ensemble.notes(cards)
-        smallest, tta = ensemble.smallest, tta or ensemble.tta or False
-    elif weights is not None or path.suffix in CHECKPOINT_SUFFIXES:
-        imported = load_openmmlab(path if weights is None else weights, config=None if weights is None else path)
-        models, card, notes = [imported.network], imported.card, imported.notes
-        path = path if weights is None else Path(weights)
-    else:
-        model, card = load_model(path)
-        models = [model]
-    chosen = choose_device(device)
-    precision = choose_precision(precision, chosen)
-    fast = [prepare_for_inference(model, device=chosen, precision=precision) for model in models]
-    if tta is True:
-        tta = card.tta or TestTimeAugmentation()
-    if tta:
-        notes = (*notes, _tta_note(tta, own=card.scaling))
-    return Predictor(
-        fast, card, device=str(chosen), precision=precision, tta=tta or None, file=path, notes=notes, smallest=smallest
-    )
-
-
-def scale_note(card: ModelCard, *, mpp: float | None) -> str:
-    """Return why images of this mpp may be seen at another scale than the model learnt, or ""."""
-    scaling, trained_mpp = card.scaling, card.trained_on.get("mpp")
-    if scaling.fit_px is not None:
-        return ""
-    if scaling.mpp is not None and mpp is None and isinstance(trained_mpp, (int, float)):
-        return (
-            f"the micrometres per pixel of the images are not known, so they are taken at {scaling.factor:.3g} of "
-            f"their size, which is right only if they have {trained_mpp:g} um per pixel as in training: give --mpp"
-        )
-    if scaling.mpp is None and mpp is not None and "train_images" in card.trained_on:
-        return (
-            f"the model learnt on tiles of unknown micrometres per pixel, so images are taken at {scaling.factor:.3g} "
-            f"of their size whatever their own {mpp:g}: objects should be as large in pixels as in the training tiles"
-        )
-    return ""
-
-
-def _tta_note(tta: TestTimeAugmentation, *, own: Scaling) -> str:
-    note = f"test-time augmentation: masks are of the mean probabilities of {tta.describe()}"
-    is_resized = own.fit_px is not None or own.factor != 1
-    if is_resized and any(isinstance(scale, Scaling) and scale.fit_px is None for scale in tta.scales):
-        note += (
-            ". As in MMSegmentation they are not brought to the size that the model otherwise works at, and may show "
-            "it objects of sizes that it never saw: compare with --tta-flips horizontal, which keeps that size"
-        )
-    return note
 
 
 def is_out_of_memory(error: Exception) -> bool:

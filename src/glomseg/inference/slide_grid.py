@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg.errors import InvalidInputError
-from glomseg.inference.predictor import window_spans
+from glomseg.inference.windows import window_spans
 from glomseg.types import Inference, ModelCard
 
 DEFAULT_WINDOW_PX, DEFAULT_STRIDE_PX = 512, 384

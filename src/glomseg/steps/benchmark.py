@@ -18,7 +18,8 @@ from glomseg.data.crops import resize
 from glomseg.data.synthetic import draw_tile
 from glomseg.errors import InvalidInputError
 from glomseg.images import read_image, write_png
-from glomseg.inference.predictor import Predictor, load_predictor
+from glomseg.inference.loading import load_predictor
+from glomseg.inference.predictor import Predictor
 from glomseg.progress import ProgressBars, no_progress
 from glomseg.steps.inputs import find_images
 

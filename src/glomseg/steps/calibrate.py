@@ -15,7 +15,8 @@ from glomseg.data.record import hash_tile
 from glomseg.data.split import read_split
 from glomseg.data.tiles import read_tile
 from glomseg.errors import GlomsegError, InvalidInputError
-from glomseg.inference.predictor import Predictor, load_predictor
+from glomseg.inference.loading import load_predictor
+from glomseg.inference.predictor import Predictor
 from glomseg.metrics.calibration import CalibrationCounts, count_calibration
 from glomseg.metrics.calibration_evaluation import CalibrationEvaluation, evaluate_calibration
 from glomseg.metrics.intervals import Interval

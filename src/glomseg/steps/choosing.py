@@ -14,7 +14,7 @@ from glomseg.data.normalisation import look_of_region
 from glomseg.data.tiles import read_tile, read_tile_mask
 from glomseg.errors import InvalidInputError, did_you_mean
 from glomseg.inference.ensemble import SmallestObject
-from glomseg.inference.predictor import load_predictor
+from glomseg.inference.loading import load_predictor
 from glomseg.measure import connected_components
 from glomseg.metrics.matching import label_objects, match_objects
 from glomseg.metrics.objects import ObjectCounts, count_objects, object_figures

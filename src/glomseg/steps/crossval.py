@@ -24,7 +24,8 @@ from glomseg.steps.crossval_table import fold_row, write_fold_table
 from glomseg.steps.evaluate import EvaluationResult, evaluate_model
 from glomseg.steps.evaluation_files import EVALUATION_FILE
 from glomseg.steps.pooled_evaluation import write_pooled_evaluation
-from glomseg.steps.train import Hardware, best_validation, resume_training, train_model
+from glomseg.steps.train import best_validation, resume_training, train_model
+from glomseg.training.hardware import Hardware
 from glomseg.training.provenance import now
 from glomseg.types import Dataset, Split
 

@@ -18,7 +18,8 @@ from glomseg.errors import GlomsegError, InvalidInputError
 from glomseg.export.plots import save_confusion_matrix
 from glomseg.files import make_folder, sha256_of
 from glomseg.images import write_png
-from glomseg.inference.predictor import Predictor, load_predictor
+from glomseg.inference.loading import load_predictor
+from glomseg.inference.predictor import Predictor
 from glomseg.metrics.boundary import TOLERANCE
 from glomseg.metrics.calibration import count_calibration
 from glomseg.metrics.doubt import doubt_maps, tile_doubt

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from glomseg.inference.predictor import scale_note
+from glomseg.inference.loading import scale_note
 from glomseg.metrics.evaluation import Evaluation
 from glomseg.metrics.intervals import MIN_GROUPS
 from glomseg.types import ModelCard

@@ -13,7 +13,8 @@ from glomseg.errors import GlomsegError, InvalidInputError, OutputError
 from glomseg.export.pictures import overlay
 from glomseg.files import make_folder, write_csv
 from glomseg.images import read_image, write_png
-from glomseg.inference.predictor import Predictor, load_predictor, scale_note
+from glomseg.inference.loading import load_predictor, scale_note
+from glomseg.inference.predictor import Predictor
 from glomseg.measure import COMPONENT_COLUMNS, Component, component_rows, connected_components
 from glomseg.progress import ProgressBars, no_progress
 from glomseg.steps.inputs import find_images, is_image

@@ -12,7 +12,8 @@ from typing import Any
 from glomseg.data.normalisation import look_of_slide
 from glomseg.errors import GlomsegError, InvalidInputError, OutputError
 from glomseg.files import json_text, make_folder, sha256_of, write_csv, write_json
-from glomseg.inference.predictor import Predictor, load_predictor, scale_note
+from glomseg.inference.loading import load_predictor, scale_note
+from glomseg.inference.predictor import Predictor
 from glomseg.inference.slide import TILE_PX, predict_slide
 from glomseg.inference.slide_grid import slide_grid, working_downsample
 from glomseg.inference.slide_store import SlideStore, open_store

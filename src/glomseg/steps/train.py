@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,7 @@ from glomseg.data.record import (
 from glomseg.data.split import PARTS, leaking_groups, make_split, read_split, write_split
 from glomseg.data.statistics import TileStatistics, scan_masks
 from glomseg.data.store import TileStore
-from glomseg.devices import choose_device, choose_precision
-from glomseg.errors import GlomsegError, InvalidInputError
+from glomseg.errors import InvalidInputError
 from glomseg.export.plots import save_training_curves
 from glomseg.files import read_json, sha256_of, write_json
 from glomseg.memory import free_memory_bytes
@@ -35,32 +34,11 @@ from glomseg.models.starting_weights import LoadReport, load_starting_weights
 from glomseg.progress import OnMessage, ProgressBars, no_progress
 from glomseg.runs import RunFolder, create_run, open_run, read_metrics, read_settings, write_settings
 from glomseg.steps.before_training import as_trained, explain_windows, say_advice, settle_reference
+from glomseg.training.hardware import Hardware, launch, on_first_process
 from glomseg.training.parameters import unused_names
 from glomseg.training.provenance import describe_model, describe_run, now
 from glomseg.training.run import TrainJob, execute
 from glomseg.types import Dataset, ModelCard, Split
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hardware:
-    """What to train on.
-
-    Attributes
-    ----------
-    device
-        "auto", "cpu", "cuda" or "mps".
-    devices
-        Processes on this machine, one a GPU.
-    nodes
-        Machines; each starts the same command with the environment that torch's launcher sets.
-    precision
-        "auto", "32-true", "bf16-mixed" or "16-mixed".
-    """
-
-    device: str = "auto"
-    devices: int = 1
-    nodes: int = 1
-    precision: str = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +103,7 @@ def train_model(
     OutputError
         If `out` already holds a run or cannot be written.
     """
-    fabric, precision = _launch(hardware or Hardware(), settings)
+    fabric, precision = launch(hardware or Hardware(), settings)
     with progress("reading masks", unit="tile") as bar:
         statistics = {item.name: item for item in scan_masks(dataset, progress=bar)}
     if split is None:
@@ -164,7 +142,7 @@ def train_model(
         write_json(run.manifest, {**manifest, "split_sha256": sha256_of(run.split)})
 
     folder = Path(fabric.broadcast(str(out)))  # the first process's, where each has made a name of its own
-    _on_first_process(fabric, write_folder)
+    on_first_process(fabric, write_folder)
     return _run(
         fabric, RunFolder(folder), network=network, statistics=train_statistics, precision=precision, resume=False,
         progress=progress, message=message,
@@ -192,7 +170,7 @@ def resume_training(
     if hardware.precision == "auto":  # what the run began with, so that it ends with the same weights
         manifest = read_json(folder.manifest, what="manifest")
         hardware = replace(hardware, precision=manifest["machine"]["precision"])
-    fabric, precision = _launch(hardware, read_settings(folder))
+    fabric, precision = launch(hardware, read_settings(folder))
     dataset, recorded = read_dataset_record(folder.dataset)
     with progress("checking tiles", unit="tile") as bar:
         check_unchanged(dataset, recorded, hash_tiles(dataset, progress=bar))
@@ -229,40 +207,6 @@ def repeat_training(
         progress=progress,
         message=message,
     )
-
-
-def _launch(hardware: Hardware, settings: Settings) -> tuple[Fabric, str]:
-    """Start the processes of the run; return this one's Fabric and the precision."""
-    n_processes = hardware.devices * hardware.nodes
-    if n_processes < 1 or settings.run.batch_size % n_processes:
-        raise InvalidInputError(
-            f"a batch of {settings.run.batch_size} windows cannot be shared evenly by {n_processes} processes; "
-            "change --devices, --nodes or --set run.batch_size=..."
-        )
-    device = choose_device(hardware.device)
-    precision = choose_precision(hardware.precision, device)
-    fabric = Fabric(
-        accelerator=device.type,
-        devices=hardware.devices,
-        num_nodes=hardware.nodes,
-        strategy="ddp" if n_processes > 1 else "auto",
-        precision=precision,  # type: ignore[arg-type]
-    )
-    fabric.launch()
-    return fabric, precision
-
-
-def _on_first_process(fabric: Fabric, action: Callable[[], None]) -> None:
-    """Do something in the first process only, and raise in all of them what it raised."""
-    failure: GlomsegError | None = None
-    if fabric.is_global_zero:
-        try:
-            action()
-        except GlomsegError as error:
-            failure = error
-    failure = fabric.broadcast(failure)
-    if failure is not None:
-        raise failure
 
 
 def _build_network(settings: Settings, dataset: Dataset) -> Segmentor:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from glomseg.inference.predictor import load_predictor
+from glomseg.inference.loading import load_predictor
 from glomseg.models.build import build_model
 from glomseg.models.openmmlab.tta import describe_tta
 from glomseg.steps.openmmlab.explaining import explain_config

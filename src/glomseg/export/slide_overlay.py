@@ -1,5 +1,6 @@
 """One picture of a whole slide with its numbered objects, a caption and a scale bar."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -67,7 +68,7 @@ def slide_overlay(
     draw = ImageDraw.Draw(canvas)
     number_px = round(min(max(_SMALLEST_NUMBER_PX, usual_px / 2), text_px * 0.75))
     for item in glomeruli:
-        place = (item.box.x + item.box.width - region.x) / downsample, (item.box.y - region.y) / downsample
+        place = (item.centroid_px[0] - region.x) / downsample, (item.centroid_px[1] - region.y) / downsample
         _draw_number(draw, str(item.label), place, size_px=number_px)
     micrometres = None if mpp is None else mpp * downsample
     return np.concatenate([np.array(canvas), _strip(width, caption, size_px=text_px, mpp=micrometres)])
@@ -82,13 +83,15 @@ def _outline(item: Glomerulus, region: Region, *, downsample: float) -> list[NDA
 
 
 def _draw_number(draw: ImageDraw.ImageDraw, text: str, place: tuple[float, float], *, size_px: int) -> None:
-    """Write a label at the upper right corner of an object's box, where it hides little of it."""
+    """Write a label in the middle of an object, so that it cannot be taken for a neighbour's."""
     width, height = draw.im.size
-    x = min(place[0], width - text_width_px(text, size_px=size_px) - 2)
+    half = text_width_px(text, size_px=size_px) / 2
+    x = min(max(place[0], half + 2), width - half - 2)
     y = min(max(place[1], size_px / 2 + 1), height - size_px / 2 - 1)
-    for shift_x, shift_y in ((-1, 0), (1, 0), (0, -1), (0, 1)):  # a rim of paper, for dark tissue
-        draw_text(draw, (x + shift_x, y + shift_y), text, size_px=size_px, color=PAPER)
-    draw_text(draw, (x, y), text, size_px=size_px, color=INK)
+    rim = max(1, size_px // 10)
+    for shift_x, shift_y in itertools.product((-rim, 0, rim), repeat=2):  # of paper, for dark tissue
+        draw_text(draw, (x + shift_x, y + shift_y), text, size_px=size_px, color=PAPER, anchor="mm")
+    draw_text(draw, (x, y), text, size_px=size_px, color=INK, anchor="mm")
 
 
 def _strip(width: int, caption: str, *, size_px: int, mpp: float | None) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from glomseg.report.probabilities import (
     probability_tables,
     reliability_charts,
 )
-from glomseg.steps.evaluation_files import write_evaluation
+from glomseg.steps.evaluation.files import write_evaluation
 from glomseg.types import GLOMERULUS
 
 HOSTILE = "</svg><script>alert(1)</script>&"

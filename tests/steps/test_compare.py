@@ -14,7 +14,7 @@ from glomseg.metrics.intervals import Interval
 from glomseg.metrics.object_evaluation import measure_objects
 from glomseg.metrics.pixels import count_pixels
 from glomseg.steps.compare import compare_evaluations, verdict
-from glomseg.steps.evaluation_files import write_evaluation
+from glomseg.steps.evaluation.files import write_evaluation
 from glomseg.types import GLOMERULUS
 
 N_SLIDES = 8

@@ -30,9 +30,9 @@ from glomseg.steps import crossval as steps_crossval
 from glomseg.steps.compare import compare_evaluations
 from glomseg.steps.crossval import cross_validate, resume_crossval
 from glomseg.steps.evaluate import evaluate_model
+from glomseg.steps.evaluation.recorded import read_evaluation
 from glomseg.steps.predict import predict_images
 from glomseg.steps.predict_slides import SlideSettings, predict_slides
-from glomseg.steps.recorded_evaluation import read_evaluation
 from glomseg.steps.report import write_report
 from glomseg.training.hardware import Hardware
 
@@ -349,7 +349,7 @@ def test_a_split_without_a_test_part_and_a_fold_with_nothing_to_learn(dataset, t
 def test_tiles_of_no_part_are_left_out_and_leaks_into_the_test_part_are_said(dataset, tmp_path, begun):
     names = [sample.name for sample in dataset.samples]
     split = replace(make_split(dataset), train=tuple(names[:7]), val=(), test=tuple(names[7:10]))
-    from glomseg.steps.crossval_plan import make_plan
+    from glomseg.steps.crossvalidation.plan import make_plan
 
     options = {"folds": 2, "sites": None, "val": 0.2, "seed": 0, "choices": [], "precision": "32-true"}
     plan = make_plan(dataset, settings(), split=split, **options)

@@ -26,7 +26,7 @@ from glomseg.metrics.pixels import PixelCounts, count_pixels, pixel_metrics
 from glomseg.models.model_files import load_model, save_model
 from glomseg.runs import RunFolder
 from glomseg.steps.evaluate import evaluate_model
-from glomseg.steps.evaluation_part import default_part
+from glomseg.steps.evaluation.part import default_part
 from glomseg.types import GLOMERULUS, Classes, Prediction, Scaling, Split, TestTimeAugmentation
 
 CPU = {"device": "cpu", "precision": "32-true"}

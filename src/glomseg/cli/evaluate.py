@@ -70,7 +70,7 @@ def evaluate(
     """
     from glomseg.runs import model_path
     from glomseg.steps.evaluate import evaluate_model
-    from glomseg.steps.evaluation_part import default_part
+    from glomseg.steps.evaluation.part import default_part
 
     dataset = open_with(data, options)
     part = part or default_part(model, dataset, split=split)

@@ -24,7 +24,7 @@ from glomseg.metrics.temperature import TemperatureFit, fit_temperature, with_te
 from glomseg.models.model_files import SUFFIX, load_model, save_model
 from glomseg.progress import ProgressBars, no_progress
 from glomseg.runs import RunFolder, model_path
-from glomseg.steps.evaluation_part import check_classes, samples_of_part
+from glomseg.steps.evaluation.part import check_classes, samples_of_part
 from glomseg.types import IGNORE_INDEX, Dataset, ModelCard, Sample, TestTimeAugmentation
 
 MAX_PIXELS = 2**19

@@ -16,7 +16,7 @@ from glomseg.metrics.comparison import Difference, compare_counts
 from glomseg.metrics.evaluation import bounds
 from glomseg.metrics.object_evaluation import found_figures
 from glomseg.metrics.pixel_intervals import pixel_figures
-from glomseg.steps.recorded_evaluation import RecordedEvaluation, RecordedTile, read_evaluation
+from glomseg.steps.evaluation.recorded import RecordedEvaluation, RecordedTile, read_evaluation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

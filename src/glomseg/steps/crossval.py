@@ -17,13 +17,13 @@ from glomseg.inference.ensemble import Ensemble, Member, write_ensemble
 from glomseg.metrics.evaluation import Evaluation
 from glomseg.progress import OnMessage, Progress, ProgressBars, no_progress
 from glomseg.runs import model_path
-from glomseg.steps.choosing import HeldOut, choose
-from glomseg.steps.crossval_plan import CrossvalPlan, make_plan
-from glomseg.steps.crossval_record import CrossvalFolder, begin, reopen
-from glomseg.steps.crossval_table import fold_row, write_fold_table
+from glomseg.steps.crossvalidation.choosing import HeldOut, choose
+from glomseg.steps.crossvalidation.plan import CrossvalPlan, make_plan
+from glomseg.steps.crossvalidation.pooling import write_pooled_evaluation
+from glomseg.steps.crossvalidation.record import CrossvalFolder, begin, reopen
+from glomseg.steps.crossvalidation.table import fold_row, write_fold_table
 from glomseg.steps.evaluate import EvaluationResult, evaluate_model
-from glomseg.steps.evaluation_files import EVALUATION_FILE
-from glomseg.steps.pooled_evaluation import write_pooled_evaluation
+from glomseg.steps.evaluation.files import EVALUATION_FILE
 from glomseg.steps.train import best_validation, resume_training, train_model
 from glomseg.training.hardware import Hardware
 from glomseg.training.provenance import now
@@ -85,8 +85,8 @@ def cross_validate(
 ) -> CrossvalResult:
     """Train a model for each fold, evaluate it on what the fold holds out, and keep the models as an ensemble.
 
-    The folder is described in `glomseg.steps.crossval_record`. Called again with the same arguments it goes on where
-    it was stopped or killed: finished folds are kept.
+    The folder is described in `glomseg.steps.crossvalidation.record`. Called again with the same arguments it goes on
+    where it was stopped or killed: finished folds are kept.
 
     Parameters
     ----------

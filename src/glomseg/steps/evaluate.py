@@ -28,10 +28,10 @@ from glomseg.metrics.object_evaluation import measure_objects
 from glomseg.metrics.pixels import count_pixels
 from glomseg.progress import ProgressBars, no_progress
 from glomseg.runs import model_path
-from glomseg.steps.evaluation_files import write_evaluation
-from glomseg.steps.evaluation_maps import worst_tiles, write_maps
-from glomseg.steps.evaluation_notes import evaluation_notes
-from glomseg.steps.evaluation_part import check_classes, default_part, samples_of_part
+from glomseg.steps.evaluation.files import write_evaluation
+from glomseg.steps.evaluation.maps import worst_tiles, write_maps
+from glomseg.steps.evaluation.notes import evaluation_notes
+from glomseg.steps.evaluation.part import check_classes, default_part, samples_of_part
 from glomseg.steps.naming import tile_stems
 from glomseg.types import Dataset, Prediction, Sample, TestTimeAugmentation
 

@@ -15,7 +15,7 @@ from glomseg.metrics.boundary import BoundaryCounts
 from glomseg.metrics.object_evaluation import FoundCounts
 from glomseg.metrics.objects import ObjectCounts
 from glomseg.metrics.pixels import PixelCounts
-from glomseg.steps.evaluation_files import EVALUATION_FILE
+from glomseg.steps.evaluation.files import EVALUATION_FILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

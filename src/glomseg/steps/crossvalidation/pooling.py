@@ -17,8 +17,8 @@ from glomseg.metrics.evaluation import Evaluation, TileCounts, evaluate_counts
 from glomseg.metrics.object_evaluation import measure_objects
 from glomseg.metrics.pixels import count_pixels
 from glomseg.progress import ProgressBars, no_progress
-from glomseg.steps.evaluation_files import EVALUATION_FILE, write_evaluation
-from glomseg.steps.evaluation_notes import notes_on_groups
+from glomseg.steps.evaluation.files import EVALUATION_FILE, write_evaluation
+from glomseg.steps.evaluation.notes import notes_on_groups
 from glomseg.types import Dataset
 
 

@@ -13,7 +13,7 @@ from glomseg.metrics.evaluation import Evaluation, bounds, named_figures, named_
 from glomseg.metrics.matching import MATCH_IOU
 from glomseg.metrics.object_evaluation import FoundCounts, ObjectEvaluation, figures_of
 from glomseg.metrics.pixels import pixel_metrics
-from glomseg.steps.evaluation_tables import write_tables
+from glomseg.steps.evaluation.tables import write_tables
 
 EVALUATION_FILE = "evaluation.json"
 

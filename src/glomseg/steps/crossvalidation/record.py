@@ -28,7 +28,7 @@ from glomseg.data.split import read_split, write_split
 from glomseg.errors import InvalidInputError, MissingInputError, OutputError
 from glomseg.files import json_text, make_folder, read_json, write_json
 from glomseg.runs import ENSEMBLE, RunFolder
-from glomseg.steps.crossval_plan import CrossvalPlan
+from glomseg.steps.crossvalidation.plan import CrossvalPlan
 from glomseg.training.provenance import now
 from glomseg.types import Dataset, Split
 

@@ -14,7 +14,7 @@ from glomseg.data.split import leaking_groups
 from glomseg.data.statistics import TileStatistics, scan_masks
 from glomseg.errors import InvalidInputError
 from glomseg.progress import ProgressBars, no_progress
-from glomseg.steps.choosing import check_choices
+from glomseg.steps.crossvalidation.choosing import check_choices
 from glomseg.types import Dataset, Split
 
 

@@ -6,8 +6,8 @@ import pytest
 from glomseg.data.dataset import open_dataset
 from glomseg.errors import InvalidInputError
 from glomseg.metrics.pixels import PixelCounts, pixel_metrics
-from glomseg.steps import choosing
-from glomseg.steps.choosing import HeldOut, best_option, check_choices, choose
+from glomseg.steps.crossvalidation import choosing
+from glomseg.steps.crossvalidation.choosing import HeldOut, best_option, check_choices, choose
 from glomseg.types import GLOMERULUS, ModelCard, Prediction
 
 

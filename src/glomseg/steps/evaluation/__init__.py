@@ -1,0 +1,1 @@
+"""What an evaluation writes, draws and says, and how it is read back."""

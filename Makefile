@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all check format bench bench-peers parity clean
+.PHONY: demo test test-all check format bench bench-peers bench-slides-peers parity clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('glomseg needs Python 3.11 or later, this is ' + sys.version.split()[0] + '; name another with make PYTHON=python3.12' if sys.version_info < (3, 11) else 0)"
@@ -36,6 +36,9 @@ bench: $(STAMP)
 
 bench-peers: $(STAMP)
 	benchmarks/peers/run.sh
+
+bench-slides-peers:
+	PYTHON=$(PYTHON) benchmarks/peers/slides.sh
 
 parity: $(STAMP)
 	benchmarks/peers/install.sh

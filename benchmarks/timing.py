@@ -60,17 +60,21 @@ def take_turns_apart(
     sides = {}
     for name, builder in builders.items():
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(builder, theirs), daemon=True)
+        process = context.Process(target=_serve, args=(builder, theirs))  # not a daemon: those have no loaders' workers
         process.start()
+        theirs.close()  # so that a side that fails ends the wait for it
         sides[name] = (process, ours)
-    seconds = take_turns(
-        {name: partial(_call, pipe) for name, (_, pipe) in sides.items()}, n_rounds=n_rounds, n_warmup=n_warmup
-    )
-    results = {}
-    for name, (process, pipe) in sides.items():
-        pipe.send("result")
-        results[name] = pipe.recv()
-        process.join()
+    try:
+        calls = {name: partial(_call, pipe) for name, (_, pipe) in sides.items()}
+        seconds = take_turns(calls, n_rounds=n_rounds, n_warmup=n_warmup)
+        results = {}
+        for name, (process, pipe) in sides.items():
+            pipe.send("result")
+            results[name] = pipe.recv()
+            process.join()
+    finally:
+        for process, _ in sides.values():
+            process.terminate()
     return seconds, results
 
 

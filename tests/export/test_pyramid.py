@@ -127,3 +127,14 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot write"):
         write_pyramid(tmp_path / "file" / "slide.tif", MASK, mpp=None)
+
+
+def test_every_tile_of_every_level_is_reported(tmp_path):
+    calls = []
+
+    def report(done, total, note=""):
+        calls.append((done, total))
+
+    write_pyramid(tmp_path / "mask.tif", np.zeros((1025, 600), np.uint8), mpp=None, progress=report)
+    # 3 x 2 tiles, 2 x 1 of 513 x 300 pixels, and 1 of 257 x 150
+    assert calls == [(n, 9) for n in range(1, 10)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from glomseg.errors import InvalidInputError
 from glomseg.files import atomic_path
+from glomseg.progress import Progress
 from glomseg.types import Color
 
 COMPRESSIONS = ("jpeg", "deflate", "none")
@@ -31,6 +32,7 @@ def write_pyramid(
     compression: str | None = None,
     jpeg_quality: int = 90,
     colors: Sequence[Color] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Write a picture or a mask as a tiled TIFF with levels of half the size each, whole or not at all.
 
@@ -51,6 +53,8 @@ def write_pyramid(
         1 to 100.
     colors
         For a mask: the colour in which viewers show each value. The values stay what they are.
+    progress
+        Is told of the tiles written, of all levels.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def write_pyramid(
         options |= {"photometric": "palette", "colormap": _colormap(colors)}
     is_big = picture.nbytes * 4 // 3 > _CLASSIC_BYTES
     with atomic_path(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=is_big) as writer:
-        _write_levels(writer, picture, mpp=mpp, folder=temporary.parent, options=options)
+        _write_levels(writer, picture, mpp=mpp, folder=temporary.parent, options=options, progress=progress)
 
 
 def _check(picture: NDArray[np.uint8], *, mpp: float | None, jpeg_quality: int) -> None:
@@ -99,8 +103,10 @@ def _write_levels(
     mpp: float | None,
     folder: Path,
     options: dict[str, Any],
+    progress: Progress | None,
 ) -> None:
     level, downsample = picture, 1
+    done, total = 0, _n_tiles(picture.shape)
     while True:
         is_last = max(level.shape[:2]) <= _TILE_PX
         smaller = None if is_last else _empty(_half(level.shape), folder)
@@ -108,7 +114,7 @@ def _write_levels(
             density = 1e4 / (mpp * downsample)
             options |= {"resolution": (density, density), "resolutionunit": "CENTIMETER"}
         writer.write(
-            _tiles(level, smaller),
+            _counted(_tiles(level, smaller), progress, done=done, total=total),
             shape=level.shape,
             dtype=np.uint8,
             tile=(_TILE_PX, _TILE_PX),
@@ -119,6 +125,7 @@ def _write_levels(
         )
         if smaller is None:
             return
+        done += math.prod(_across(level.shape))
         level, downsample = smaller, 2 * downsample
 
 
@@ -131,6 +138,27 @@ def _tiles(level: NDArray[np.uint8], smaller: NDArray[np.uint8] | None) -> Itera
             smaller[top // 2 : top // 2 + -(-len(strip) // 2)] = _halved(strip)
         for left in range(0, width, _TILE_PX):
             yield _padded(strip[:, left : left + _TILE_PX])
+
+
+def _across(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return how many tiles a level has along its two sides."""
+    return -(-shape[0] // _TILE_PX), -(-shape[1] // _TILE_PX)
+
+
+def _n_tiles(shape: tuple[int, ...]) -> int:
+    """Return how many tiles all levels have."""
+    n = math.prod(_across(shape))
+    return n if max(shape[:2]) <= _TILE_PX else n + _n_tiles(_half(shape))
+
+
+def _counted(
+    tiles: Iterator[NDArray[np.uint8]], progress: Progress | None, *, done: int, total: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the tiles and report the number of each, counted on from finer levels."""
+    for n, tile in enumerate(tiles, start=done + 1):
+        if progress is not None:
+            progress(n, total)
+        yield tile
 
 
 def _padded(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:

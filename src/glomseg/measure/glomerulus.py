@@ -12,6 +12,7 @@ from glomseg.measure.objects import ObjectPixels, ObjectSettings, find_objects
 from glomseg.measure.shape import measure_shape
 from glomseg.measure.tissue_border import touches_tissue_border
 from glomseg.polygons import pixel_outline
+from glomseg.progress import Progress
 from glomseg.types import Classes, Region
 
 
@@ -115,6 +116,7 @@ def measure_glomeruli(
     tissue: NDArray[np.bool_] | None = None,
     tissue_downsample: float = 1.0,
     settings: ObjectSettings = ObjectSettings(),  # noqa: B008 (frozen)
+    progress: Progress | None = None,
 ) -> list[Glomerulus]:
     """Return every object of a class mask, ordered by class, then from the top left.
 
@@ -136,6 +138,8 @@ def measure_glomeruli(
         Pixels of full resolution per pixel of `tissue`.
     settings
         What counts as one object.
+    progress
+        Is told of the groups of objects that lie near each other, of one class after the other.
 
     Raises
     ------
@@ -156,7 +160,11 @@ def measure_glomeruli(
             else touches_tissue_border(item, tissue, pixels_per_tissue=tissue_downsample / downsample),
         )
         for item in find_objects(
-            mask, n_classes=len(classes), mpp=None if mpp is None else mpp * downsample, settings=settings
+            mask,
+            n_classes=len(classes),
+            mpp=None if mpp is None else mpp * downsample,
+            settings=settings,
+            progress=progress,
         )
     ]
     found.sort(key=lambda item: (item.class_index, item.box.y, item.box.x, item.centroid_px))

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from glomseg.errors import InvalidInputError
 from glomseg.measure.holes import holes_of
 from glomseg.measure.separation import separate_touching
+from glomseg.progress import Progress
 
 _BLOCK_PX = 8
 """Side of the blocks in which a mask is first looked through for groups of pieces that lie near each other."""
@@ -82,7 +84,12 @@ class ObjectPixels:
 
 
 def find_objects(
-    mask: NDArray[np.uint8], *, n_classes: int, mpp: float | None, settings: ObjectSettings
+    mask: NDArray[np.uint8],
+    *,
+    n_classes: int,
+    mpp: float | None,
+    settings: ObjectSettings,
+    progress: Progress | None = None,
 ) -> Iterator[ObjectPixels]:
     """Yield the objects of every foreground class of a mask, class by class.
 
@@ -99,11 +106,13 @@ def find_objects(
         Micrometres per pixel of the mask, or None.
     settings
         What counts as one object.
+    progress
+        Is told of the groups of pieces that lie near each other, of one class after the other.
     """
     min_diameter_px = settings.min_diameter(mpp)
     min_area_px = math.pi / 4 * min_diameter_px**2
     for class_index in range(1, n_classes):
-        for row, column, values in _groups(mask, class_index, min_area_px=min_area_px):
+        for row, column, values in _groups(mask, class_index, min_area_px=min_area_px, progress=progress):
             for top, left, piece in _pieces(values, class_index, settings=settings, min_area_px=min_area_px):
                 for y, x, pixels in _parts(piece, settings=settings, min_diameter_px=min_diameter_px):
                     if np.count_nonzero(pixels) >= min_area_px:
@@ -113,7 +122,7 @@ def find_objects(
 
 
 def _groups(
-    mask: NDArray[np.uint8], class_index: int, *, min_area_px: float
+    mask: NDArray[np.uint8], class_index: int, *, min_area_px: float, progress: Progress | None
 ) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
     """Yield (row, column, values) of boxes that hold every piece of a class whole, with all that lies in its holes.
 
@@ -135,6 +144,8 @@ def _groups(
             own_pixels = own.repeat(_BLOCK_PX, 0).repeat(_BLOCK_PX, 1)[: values.shape[0], : values.shape[1]]
             values[(values == class_index) & ~own_pixels] = 0
         yield row, column, values
+        if progress is not None:
+            progress(label, n_labels - 1)
 
 
 def _occupied_blocks(mask: NDArray[np.uint8], class_index: int) -> NDArray[np.bool_]:
@@ -197,8 +208,5 @@ def _parts(
     parts, n_parts = separate_touching(
         piece, max_neck_ratio=settings.max_neck_ratio, min_diameter_px=max(min_diameter_px, 1)
     )
-    for number in range(1, n_parts + 1):
-        pixels = parts == number
-        rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
-        top, left = int(rows[0]), int(columns[0])
-        yield top, left, np.ascontiguousarray(pixels[top : rows[-1] + 1, left : columns[-1] + 1])
+    for number, box in enumerate(ndimage.find_objects(parts, max_label=n_parts), start=1):
+        yield box[0].start, box[1].start, parts[box] == number

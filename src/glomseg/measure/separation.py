@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 _WORKING_RADIUS_PX = 48
 """Pieces whose inscribed circle is larger are shrunk to it: the form of a neck needs no more pixels."""
@@ -165,10 +166,12 @@ def _grow(distance: NDArray[np.float32], peaks: list[_Peak]) -> NDArray[np.int32
 def _connected(parts: NDArray[np.int32], *, n_parts: int) -> tuple[NDArray[np.int32], int]:
     """Return the parts, each reduced to its largest connected piece, and the rest given to the nearest of those."""
     kept = np.zeros_like(parts)
-    for number in range(1, n_parts + 1):
-        _, labels, stats, _ = cv2.connectedComponentsWithStats((parts == number).view(np.uint8), connectivity=8)
-        if len(stats) > 1:
-            kept[labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))] = number
+    for number, box in enumerate(ndimage.find_objects(parts, max_label=n_parts), start=1):
+        if box is None:  # the cut left nothing of it
+            continue
+        own = (parts[box] == number).view(np.uint8)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(own, connectivity=8)
+        kept[box][labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))] = number
     if np.array_equal(kept, parts) and len(np.unique(parts[parts > 0])) == n_parts:
         return parts, n_parts
     _, nearest = cv2.distanceTransformWithLabels(

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from glomseg.progress import Progress
 from glomseg.slides.colors import glass_color
 from glomseg.slides.slide import Slide
+from glomseg.slides.strips import read_in_strips
 from glomseg.types import Region
 
 _MASK_UM = 8.0
@@ -67,7 +69,7 @@ class Tissue:
         return None if self.mpp is None else self.area_px * self.mpp**2 / 1e6
 
 
-def find_tissue(slide: Slide) -> Tissue:
+def find_tissue(slide: Slide, *, n_threads: int = 1, progress: Progress | None = None) -> Tissue:
     """Return where a slide has tissue, looked at with 8 um a pixel.
 
     A pixel is tissue if it absorbs more light than the glass does in the channel where it absorbs most (its optical
@@ -77,6 +79,15 @@ def find_tissue(slide: Slide) -> Tissue:
     What is doubtful counts as tissue, since a window too many costs a moment, and a window too few a glomerulus.
 
     Memory does not grow with the slide: it is read in parts, at the level that fits.
+
+    Parameters
+    ----------
+    slide
+        Read by several threads at once.
+    n_threads
+        Threads that read.
+    progress
+        Is told of the megapixels of full resolution that are read.
 
     Raises
     ------
@@ -90,7 +101,8 @@ def find_tissue(slide: Slide) -> Tissue:
     width, height = slide.size_px
     mpp = slide.mpp or _USUAL_MPP
     downsample = max(1.0, _MASK_UM / mpp, max(width, height) / _MAX_SIDE_PX)
-    pixels = slide.read(Region(x=0, y=0, width=width, height=height), downsample=downsample)
+    whole = Region(x=0, y=0, width=width, height=height)
+    pixels = read_in_strips(slide, whole, downsample=downsample, n_threads=n_threads, progress=progress)
     mask = tissue_mask(pixels, mpp=downsample * mpp)
     return Tissue(mask=mask, downsample=downsample, mpp=slide.mpp)
 

@@ -19,7 +19,7 @@ from glomseg.inference.slide_grid import slide_grid, working_downsample
 from glomseg.inference.slide_store import SlideStore, open_store
 from glomseg.inference.stage_times import StageTimes
 from glomseg.measure import ObjectSettings, measure_glomeruli, summarize_glomeruli
-from glomseg.progress import ProgressBars, no_progress
+from glomseg.progress import ProgressBars, no_progress, only_if_slow
 from glomseg.slides.fingerprint import slide_fingerprint
 from glomseg.slides.opening import open_slide
 from glomseg.slides.slide import Slide
@@ -170,7 +170,7 @@ def predict_slides(
     device, precision, tta
         As in `load_predictor`; views at other scales than the working one are refused.
     progress
-        Where to report: one bar a slide, counting windows.
+        Where to report: one bar a slide, counting windows, and one for each other stage that takes long.
 
     Raises
     ------
@@ -264,10 +264,11 @@ class _Batch:
         started_at, start = now(), time.perf_counter()
         card, settings = self.predictor.card, self.settings
         downsample = working_downsample(card, slide_mpp=slide.mpp, working_mpp=settings.working_mpp)
-        with times.stage("tissue"):
-            found = find_tissue(slide) if settings.tissue_only or card.stain is not None else None
-            tissue = found if settings.tissue_only else None
-        look = None
+        bars, found, look = only_if_slow(self.progress), None, None
+        with times.stage("tissue"), bars(f"{title}: tissue", unit="megapixel") as bar:
+            if settings.tissue_only or card.stain is not None:
+                found = find_tissue(slide, n_threads=settings.n_threads, progress=bar)
+        tissue = found if settings.tissue_only else None
         if card.stain is not None and found is not None:
             with times.stage("stain"):
                 look = look_of_slide(slide, found, method=card.stain.method, downsample=downsample)
@@ -294,7 +295,7 @@ class _Batch:
                     progress=bar,
                 )
             mask, foreground = store.mask, store.foreground
-            with times.stage("objects"):
+            with times.stage("objects"), bars(f"{title}: objects", unit="group") as bar:
                 glomeruli = measure_glomeruli(
                     mask,
                     classes=card.classes,
@@ -304,6 +305,7 @@ class _Batch:
                     tissue=None if tissue is None else tissue.mask,
                     tissue_downsample=1.0 if tissue is None else tissue.downsample,
                     settings=settings.objects,
+                    progress=bar,
                 )
             with times.stage("write"):
                 write_outputs(
@@ -315,6 +317,8 @@ class _Batch:
                     glomeruli=glomeruli,
                     tissue=tissue,
                     classes=card.classes,
+                    n_threads=settings.n_threads,
+                    progress=bars,
                 )
         times.add("total", time.perf_counter() - start)
         summary = summarize_glomeruli(

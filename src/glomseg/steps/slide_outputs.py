@@ -14,7 +14,9 @@ from glomseg.export.slide_overlay import slide_overlay
 from glomseg.files import write_csv
 from glomseg.images import write_png
 from glomseg.measure import OBJECT_COLUMNS, Glomerulus, glomerulus_rows
+from glomseg.progress import ProgressBars, no_progress
 from glomseg.slides.slide import Slide
+from glomseg.slides.strips import read_in_strips
 from glomseg.slides.tissue import Tissue
 from glomseg.types import Classes, Region
 
@@ -60,6 +62,8 @@ def write_outputs(
     glomeruli: Sequence[Glomerulus],
     tissue: Tissue | None,
     classes: Classes,
+    n_threads: int = 1,
+    progress: ProgressBars = no_progress,
 ) -> None:
     """Write everything but the record of one slide.
 
@@ -82,32 +86,35 @@ def write_outputs(
         What the picture shows of the slide; None shows it whole.
     classes
         Names and colours.
+    n_threads
+        Threads that read the slide.
+    progress
+        Where to report: a bar for each pyramid, and one for the picture.
     """
     mpp = None if slide.mpp is None else slide.mpp * downsample
-    write_pyramid(folder / _MASK, mask, mpp=mpp, colors=classes.colors)
+    with progress(_MASK, unit="tile") as bar:
+        write_pyramid(folder / _MASK, mask, mpp=mpp, colors=classes.colors, progress=bar)
     if foreground is None:
         (folder / _PROBABILITY).unlink(missing_ok=True)
     else:
-        write_pyramid(folder / _PROBABILITY, foreground, mpp=mpp)
+        with progress(_PROBABILITY, unit="tile") as bar:
+            write_pyramid(folder / _PROBABILITY, foreground, mpp=mpp, progress=bar)
     write_geojson(folder / _GEOJSON, glomeruli, classes=classes)
     rows = glomerulus_rows(glomeruli, image=slide.path, classes=classes)
     write_csv(folder / _TABLE, rows, columns=OBJECT_COLUMNS)
-    write_png(folder / _OVERLAY, _picture(slide, glomeruli, tissue=tissue, classes=classes))
-
-
-def _picture(
-    slide: Slide, glomeruli: Sequence[Glomerulus], *, tissue: Tissue | None, classes: Classes
-) -> NDArray[np.uint8]:
     region = _shown(slide, glomeruli, tissue=tissue)
     downsample = max(1.0, max(region.width, region.height) / _OVERLAY_PX)
-    return slide_overlay(
-        slide.read(region, downsample=downsample),
+    with progress(_OVERLAY, unit="megapixel") as bar:
+        pixels = read_in_strips(slide, region, downsample=downsample, n_threads=n_threads, progress=bar)
+    picture = slide_overlay(
+        pixels,
         glomeruli,
         region=region,
         classes=classes,
         caption=f"{slide.path.name}: {counted(len(glomeruli), 'object')}",
         mpp=slide.mpp,
     )
+    write_png(folder / _OVERLAY, picture)
 
 
 def _shown(slide: Slide, glomeruli: Sequence[Glomerulus], *, tissue: Tissue | None) -> Region:

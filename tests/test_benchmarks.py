@@ -158,3 +158,9 @@ def test_each_group_is_held_out_and_the_next_validates(benchmark, tiny_dataset):
     assert {name[:8] for name in split.test} == {"SITE_S06"}
     assert {name[:8] for name in split.val} == {"SITE_S01"}
     assert len(split.train) == 8
+
+
+def test_the_memory_benchmark_prints_what_a_slide_needs():
+    done = run("slide_memory.py", "--side", 5000)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"5,000 x 5,000 pixels, [\d,]+ windows, .* MB beyond the [\d,]+ MB with the model", done.stdout)

@@ -29,7 +29,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import slides_absent  # noqa: E402
 
 from glomseg.data.synthetic.slide import write_synthetic_slide  # noqa: E402
-from glomseg.inference.predictor import Predictor, load_predictor  # noqa: E402
+from glomseg.inference.loading import load_predictor  # noqa: E402
+from glomseg.inference.predictor import Predictor  # noqa: E402
 from glomseg.inference.slide import window_probabilities  # noqa: E402
 from glomseg.steps.predict_slides import SlideSettings, predict_slides  # noqa: E402
 from slides import random_model  # noqa: E402
@@ -37,16 +38,21 @@ from timing import print_machine, print_torch, ratio, spread, take_turns_apart  
 
 WINDOW_PX, STRIDE_PX, WORKING_MPP, MPP = 512, 384, 2.0, 0.25
 N_WORKERS = 2
+MASK_STAGES = ("open", "wait", "prepare", "model", "blend", "save")
 Case = Callable[[], object]
 
 
 def glomseg_side(model: Path, slide: Path, out: Path) -> Case:
-    """Return a call that predicts the slide from file to files and gives the record."""
+    """Return a call that predicts the slide from file to files and gives the seconds that its masks took so far."""
+    mask_s: list[float] = []
 
     def predict() -> object:
         shutil.rmtree(out, ignore_errors=True)
         settings = SlideSettings(tissue_only=False, n_threads=N_WORKERS)
-        return dict(predict_slides(model, [slide], out=out, settings=settings, device="cpu").slides[0].record)
+        result = predict_slides(model, [slide], out=out, settings=settings, device="cpu")
+        seconds = result.slides[0].record["seconds"]
+        mask_s.append(sum(seconds.get(stage, 0.0) for stage in MASK_STAGES))
+        return mask_s
 
     return predict
 
@@ -88,6 +94,7 @@ def tiatoolbox_side(model: Path, slide: Path, out: Path, n_workers: int) -> Case
 
     rcParam["torch_compile_mode"] = "disable"
     predictor = load_predictor(model, device="cpu")
+    n_windows = 0
 
     class Wrapped(ModelABC):
         def forward(self, *args: Any, **options: Any) -> Any:
@@ -95,6 +102,8 @@ def tiatoolbox_side(model: Path, slide: Path, out: Path, n_workers: int) -> Case
 
         @staticmethod
         def infer_batch(model: Any, batch_data: torch.Tensor, *, device: str) -> NDArray[np.float32]:
+            nonlocal n_windows
+            n_windows += len(batch_data)
             return probabilities_of(predictor, batch_data)
 
         @staticmethod
@@ -113,6 +122,8 @@ def tiatoolbox_side(model: Path, slide: Path, out: Path, n_workers: int) -> Case
     )
 
     def predict() -> object:
+        nonlocal n_windows
+        n_windows = 0
         shutil.rmtree(out, ignore_errors=True)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             written = engine.run(
@@ -124,7 +135,8 @@ def tiatoolbox_side(model: Path, slide: Path, out: Path, n_workers: int) -> Case
                 auto_get_mask=False,
                 overwrite=True,
             )
-        return {str(key): str(value) for key, value in written.items()}
+        (path,) = written.values()
+        return {"mask": str(path), "n_windows": n_windows}
 
     return predict
 
@@ -161,7 +173,7 @@ def wsinfer_side(model: Path, slide: Path, out: Path, n_workers: int) -> Case:
         )
         for windows, _ in loader:
             probabilities_of(predictor, windows)
-        return len(patches)
+        return {"n_windows": len(patches)}
 
     return predict
 
@@ -194,7 +206,7 @@ def main(*, quick: bool, n_rounds: int) -> None:
             "WSInfer": partial(wsinfer_side, model, slide, folder / "wsinfer", 0),
             "WSInfer, 2 workers": partial(wsinfer_side, model, slide, folder / "wsinfer-2", N_WORKERS),
         }
-        for side in list(builders)[2:]:
+        for side in list(builders)[2:]:  # the peers
             if reason := works(builders[side]):
                 print(f"{side}: left out, {reason}")
                 del builders[side]
@@ -206,27 +218,38 @@ def main(*, quick: bool, n_rounds: int) -> None:
 
 def report(seconds: dict[str, list[float]], results: dict[str, Any], *, folder: Path, n_windows: int) -> None:
     """Print the ratio of every side to the network alone and to glomseg, and how far the masks agree."""
-    record = results["glomseg"]["seconds"]
-    mask_only = sum(record.get(stage, 0.0) for stage in ("open", "wait", "prepare", "model", "blend", "save"))
     for side, values in seconds.items():
-        line = f"  {side:<24} {spread(values)}, {ratio(values, seconds['network alone'])} the network alone"
-        if side.startswith("WSInfer"):
-            line += f" ({results[side]} windows, glomseg {n_windows})"
-        print(line)
-    print(
-        f"  of the last round of glomseg {mask_only / record['total']:.0%} went into the mask, the rest into objects,"
-    )
-    print("  their outlines, the picture and the pyramid")
+        n = n_windows if side in ("glomseg", "network alone") else results[side]["n_windows"]
+        print(f"  {side:<24}{spread(values)} for {n} windows, ratio to the network alone: ", end="")
+        print(ratio(values, seconds["network alone"]))
+    mask_s = results["glomseg"][-len(seconds["glomseg"]) :]
+    print(f"  glomseg, the mask alone: {spread(mask_s)}, ratio to the network alone: ", end="")
+    print(ratio(mask_s, seconds["network alone"]))
     for side in seconds:
         if side not in ("glomseg", "network alone"):
-            print(f"  ratio: {side} takes {ratio(seconds[side], seconds['glomseg'])} as long as glomseg")
+            print(f"  ratio: glomseg is {ratio(seconds[side], seconds['glomseg'])} as fast as {side}, ", end="")
+            print(f"its mask alone {ratio(seconds[side], mask_s)}")
     ours = read_mask(folder / "ours" / "synthetic" / "mask.tif")
     for side in seconds:
         if side.startswith("TIAToolbox"):
-            theirs = tiatoolbox_mask(results[side])
-            same = (ours == theirs).mean() if ours.shape == theirs.shape else float("nan")
-            print(f"  masks of {side} {theirs.shape} and glomseg {ours.shape}: {100 * same:.2f} % of pixels are equal;")
-            print(f"  foreground {100 * (theirs > 0).mean():.2f} % and {100 * (ours > 0).mean():.2f} %")
+            print_agreement(ours, tiatoolbox_mask(results[side]["mask"]), side=side)
+
+
+def print_agreement(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], *, side: str) -> None:
+    """Print how many pixels have the same class: of all, and of those that only one window covers."""
+    if ours.shape != theirs.shape:
+        print(f"  the mask of {side} has {theirs.shape} pixels, that of glomseg {ours.shape}")
+        return
+    rows, columns = (np.arange(side_px) for side_px in ours.shape)
+    shared_px = WINDOW_PX - STRIDE_PX
+    alone = [(place % STRIDE_PX >= shared_px) & (place < len(place) - shared_px) for place in (rows, columns)]
+    same = ours == theirs
+    print(
+        f"  glomseg and {side} give {100 * same.mean():.2f} % of the pixels the same class, where only one window ",
+        end="",
+    )
+    print(f"looks {100 * same[np.ix_(*alone)].mean():.2f} %; foreground {100 * (ours > 0).mean():.2f} and ", end="")
+    print(f"{100 * (theirs > 0).mean():.2f} %")
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
@@ -236,13 +259,11 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     return np.asarray(tifffile.imread(path, level=0), np.uint8)
 
 
-def tiatoolbox_mask(written: dict[str, str]) -> NDArray[np.uint8]:
+def tiatoolbox_mask(path: str) -> NDArray[np.uint8]:
     """Return the class of every pixel from the Zarr group that TIAToolbox wrote."""
     import zarr
 
-    (path,) = written.values()
-    group = zarr.open(path, mode="r")
-    return np.asarray(group["predictions"]).squeeze().astype(np.uint8)
+    return np.asarray(zarr.open(path, mode="r")["predictions"]).squeeze().astype(np.uint8)
 
 
 if __name__ == "__main__":

@@ -74,8 +74,8 @@ class BandBlender:
             return None
         top, bottom = self.grid.finished_rows(band)
         n_rows, (left, right) = bottom - top, self._span
-        weights = self._weights_of_rows(band, n_rows=n_rows)[:, left:right]
-        means = self._sums[:, :n_rows, left:right] / weights.clamp(min=torch.finfo(weights.dtype).tiny)
+        weights = self._weights_of_rows(band, n_rows=n_rows, span=self._span)
+        means = self._sums[:, :n_rows, left:right] / weights.clamp_(min=torch.finfo(weights.dtype).tiny)
         foreground = means.sum(dim=0)
         if not foreground.isfinite().all():  # or background would be made of it without a word
             raise FloatingPointError("the network gave NaN or infinite numbers")
@@ -116,13 +116,13 @@ class BandBlender:
         if not self._n_kept:
             self._span = None
 
-    def _weights_of_rows(self, band: int, *, n_rows: int) -> Tensor:
-        """Return the (n_rows, W) sum of the weights that the pixels of finished rows got.
+    def _weights_of_rows(self, band: int, *, n_rows: int, span: Span) -> Tensor:
+        """Return the (n_rows, w) sum of the weights that the pixels of finished rows got, in a span of columns.
 
         Worked out from the places of the windows, so that it need not be added up and kept with the sums.
         """
         top = self.grid.rows[band][0]
-        total = torch.zeros((n_rows, self.grid.width), device=self._sums.device)
+        total = torch.zeros((n_rows, span[1] - span[0]), device=self._sums.device)
         for earlier in range(band, -1, -1):
             start, end = self.grid.rows[earlier]
             n_seen = min(end - top, n_rows)
@@ -131,5 +131,5 @@ class BandBlender:
             columns = torch.zeros(self.grid.width, device=total.device)
             for left, right in self.grid.windows(earlier):
                 columns[left:right] += self._column_weights
-            total[:n_seen] += self._row_weights[top - start : top - start + n_seen, None] * columns
+            total[:n_seen] += self._row_weights[top - start : top - start + n_seen, None] * columns[slice(*span)]
         return total

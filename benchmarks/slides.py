@@ -151,6 +151,12 @@ def main(*, quick: bool, n_rounds: int) -> None:
         tissue[1, 1:3] = True
         write_synthetic_slide(path, tissue=tissue, mpp=0.25)
         compare(path, working_mpp=8.0 if quick else 2.0, mpp=None, n_rounds=n_rounds)
+        side_px, working_mpp = (3000, 8.0) if quick else (30_000, 2.0)
+        for name, downsamples in (("full.tif", (1, 4, 16)), ("full-without-levels.tif", (1,))):
+            n_cells = -(-side_px // (512 * downsamples[-1]))
+            path, tissue = Path(folder) / name, np.ones((n_cells, n_cells), np.bool_)
+            write_synthetic_slide(path, tissue=tissue, size_px=(side_px, side_px), mpp=0.25, downsamples=downsamples)
+            compare(path, working_mpp=working_mpp, mpp=None, n_rounds=n_rounds)
     if not REAL.is_dir():
         print(f"\nreal slides: skipped, {REAL} is not there")
         return

@@ -51,5 +51,9 @@ def only_if_slow(progress: ProgressBars, *, after_s: float = 2.0) -> ProgressBar
     return opened
 
 
+def no_message(message: str) -> None:
+    """Drop a message."""
+
+
 OnMessage = Callable[[str], None]
 """Called with one line of text that a user should see now."""

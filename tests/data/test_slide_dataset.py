@@ -236,3 +236,14 @@ def test_annotations_of_another_slide_are_refused(slides):
     write_annotations(slides / "drawn" / "case1.geojson", square(5000, 100, 200), square(100, 2000, 20))
     with pytest.raises(InvalidInputError, match=r"all 2 annotations of .*case1\.geojson.* beyond the slide"):
         opened(slides)
+
+
+def test_annotations_that_are_drawn_anew_are_read_anew(slides):
+    dataset = opened(slides)
+    before = hash_tiles(dataset)
+    assert read_tile(dataset, dataset.samples[0])[1].any()
+    write_annotations(slides / "drawn" / "case1.geojson")
+    assert not read_tile(dataset, dataset.samples[0])[1].any()
+    after = hash_tiles(dataset)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {sample.name for sample in dataset.samples if sample.group == "case1"}

@@ -501,7 +501,7 @@ def test_more_classes_have_a_map_each(tmp_path, tiny_model, tiny_dataset):
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_work(dataset, tiny_model, tmp_path, monkeypatch):
     (tmp_path / "out").write_text("in the way")
-    monkeypatch.setattr("glomseg.steps.evaluate.read_tile", lambda *_: pytest.fail("worked first"))
+    monkeypatch.setattr("glomseg.steps.evaluate.predict_tile", lambda *_: pytest.fail("worked first"))
     with pytest.raises(OutputError, match="choose another output folder"):
         evaluate_model(tiny_model, dataset, out=tmp_path / "out", **CPU)
 

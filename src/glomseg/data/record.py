@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from glomseg.data.tiles import hash_of_image
+from glomseg.data.tiles import hash_of_image, hash_of_mask
 from glomseg.errors import InvalidInputError
-from glomseg.files import read_json, sha256_of, write_json
+from glomseg.files import read_json, write_json
 from glomseg.progress import Progress
 from glomseg.types import Dataset, Sample
 
@@ -63,8 +63,7 @@ def hash_tile(sample: Sample) -> str:
 
     The first half recognises an image wherever it turns up again, under whatever name.
     """
-    mask = "" if sample.mask_path is None else sha256_of(sample.mask_path)
-    return f"{hash_of_image(sample)}:{mask}"
+    return f"{hash_of_image(sample)}:{hash_of_mask(sample)}"
 
 
 def combined_hash(hashes: Mapping[str, str]) -> str:

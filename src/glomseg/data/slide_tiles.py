@@ -54,29 +54,47 @@ def hash_of_region(sample: Sample) -> str:
     """Return a SHA-256 of the slide's bytes and of the region."""
     region = _region(sample)
     where = f"{region.x:.3f} {region.y:.3f} {region.width:.3f} {region.height:.3f}"
-    return hashlib.sha256(f"{_hash_of_file(sample.image_path)} {where}".encode()).hexdigest()
+    return hashlib.sha256(f"{hash_of_file(sample.image_path)} {where}".encode()).hexdigest()
 
 
 def slide_of(dataset: Dataset, path: Path) -> Slide:
     """Return the open slide of a file; the slides used last stay open."""
     # A process that was forked must not share the place in the file that its parent reads at.
-    return _open(path, dataset.slide_mpp, os.getpid())
+    return _open(path, dataset.slide_mpp, os.getpid(), _version(path))
+
+
+def annotations_of(path: Path) -> tuple[Annotation, ...]:
+    """Return the annotations of a file; those used last are kept until the file changes."""
+    return _annotations(path, _version(path))
+
+
+def hash_of_file(path: Path) -> str:
+    """Return the SHA-256 of the bytes of a slide or its annotations, read once until the file changes."""
+    return _hash(path, _version(path))
 
 
 @lru_cache(maxsize=_MAX_OPEN_SLIDES)
-def _open(path: Path, mpp: float | None, process: int) -> Slide:
+def _open(path: Path, mpp: float | None, process: int, version: tuple[int, int]) -> Slide:
     return open_slide(path, mpp=mpp)
 
 
 @lru_cache(maxsize=_MAX_OPEN_SLIDES)
-def annotations_of(path: Path) -> tuple[Annotation, ...]:
-    """Return the annotations of a file; those used last are kept."""
+def _annotations(path: Path, version: tuple[int, int]) -> tuple[Annotation, ...]:
     return tuple(read_annotations(path))
 
 
 @lru_cache
-def _hash_of_file(path: Path) -> str:
+def _hash(path: Path, version: tuple[int, int]) -> str:
     return sha256_of(path)
+
+
+def _version(path: Path) -> tuple[int, int]:
+    """Return what changes when a file is written again; for one that is not there, whoever reads it says so."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
 
 
 def _region(sample: Sample) -> Region:

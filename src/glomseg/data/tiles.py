@@ -82,6 +82,13 @@ def tile_size(dataset: Dataset, sample: Sample) -> tuple[int, int]:
     return header.height, header.width
 
 
+def hash_of_mask(sample: Sample) -> str:
+    """Return the SHA-256 of the file that a tile's mask is read from; "" where there is none."""
+    if sample.mask_path is None:
+        return ""
+    return sha256_of(sample.mask_path) if sample.region is None else slide_tiles.hash_of_file(sample.mask_path)
+
+
 def hash_of_image(sample: Sample) -> str:
     """Return the SHA-256 by which a tile's image is recognised wherever it turns up again, under whatever name."""
     if sample.region is not None:

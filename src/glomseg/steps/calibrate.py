@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg._version import __version__
-from glomseg.data.normalisation import look_of_region
 from glomseg.data.record import hash_tile
 from glomseg.data.split import read_split
-from glomseg.data.tiles import read_tile
 from glomseg.errors import GlomsegError, InvalidInputError
 from glomseg.inference.loading import load_predictor
 from glomseg.inference.predictor import Predictor
+from glomseg.inference.tiles import predict_tile
 from glomseg.metrics.calibration import CalibrationCounts, count_calibration
 from glomseg.metrics.calibration_evaluation import CalibrationEvaluation, evaluate_calibration
 from glomseg.metrics.intervals import Interval
@@ -216,9 +215,7 @@ def _draw_pixels(
     with progress("predicting", unit="tile") as bar:
         for done, sample in enumerate(samples, start=1):
             try:
-                image, target = read_tile(dataset, sample)
-                look = look_of_region(dataset, sample, predictor.card)
-                predicted = predictor.predict(image, mpp=dataset.mpp, look=look, keep_probabilities=True)
+                _, target, predicted = predict_tile(predictor, dataset, sample, keep_probabilities=True)
                 drawn.hashes[sample.name] = hash_tile(sample)
             except GlomsegError as error:
                 drawn.failed[sample.name] = str(error)

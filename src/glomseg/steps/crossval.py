@@ -15,7 +15,7 @@ from glomseg.devices import choose_device, choose_precision
 from glomseg.files import read_json, sha256_of, write_json
 from glomseg.inference.ensemble import Ensemble, Member, write_ensemble
 from glomseg.metrics.evaluation import Evaluation
-from glomseg.progress import OnMessage, Progress, ProgressBars, no_progress
+from glomseg.progress import OnMessage, Progress, ProgressBars, no_message, no_progress
 from glomseg.runs import model_path
 from glomseg.steps.crossvalidation.choosing import HeldOut, choose
 from glomseg.steps.crossvalidation.plan import CrossvalPlan, make_plan
@@ -64,10 +64,6 @@ class CrossvalResult:
     test: EvaluationResult | None = None
 
 
-def _silent(message: str) -> None:
-    """Drop a message."""
-
-
 def cross_validate(
     dataset: Dataset,
     settings: Settings,
@@ -81,7 +77,7 @@ def cross_validate(
     split: Split | None = None,
     hardware: Hardware | None = None,
     progress: ProgressBars = no_progress,
-    message: OnMessage = _silent,
+    message: OnMessage = no_message,
 ) -> CrossvalResult:
     """Train a model for each fold, evaluate it on what the fold holds out, and keep the models as an ensemble.
 
@@ -139,7 +135,7 @@ def resume_crossval(
     *,
     device: str = "auto",
     progress: ProgressBars = no_progress,
-    message: OnMessage = _silent,
+    message: OnMessage = no_message,
 ) -> CrossvalResult:
     """Go on with a cross-validation that was stopped or killed, with the settings and the tiles it was begun with.
 

@@ -10,16 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg._version import __version__
-from glomseg.data.normalisation import look_of_region
 from glomseg.data.predictions import KeptPrediction, write_predictions
 from glomseg.data.record import hash_tile
-from glomseg.data.tiles import read_tile
 from glomseg.errors import GlomsegError, InvalidInputError
 from glomseg.export.plots import save_confusion_matrix
 from glomseg.files import make_folder, sha256_of
 from glomseg.images import write_png
 from glomseg.inference.loading import load_predictor
 from glomseg.inference.predictor import Predictor
+from glomseg.inference.tiles import predict_tile
 from glomseg.metrics.boundary import TOLERANCE
 from glomseg.metrics.calibration import count_calibration
 from glomseg.metrics.doubt import doubt_maps, tile_doubt
@@ -225,9 +224,7 @@ def _measure_tiles(
     with progress("evaluating", unit="tile") as bar:
         for done, sample in enumerate(samples, start=1):
             try:
-                image, target = read_tile(dataset, sample)
-                look = look_of_region(dataset, sample, predictor.card)
-                predicted = predictor.predict(image, mpp=dataset.mpp, look=look, keep_probabilities=True)
+                _, target, predicted = predict_tile(predictor, dataset, sample, keep_probabilities=True)
                 measured.hashes[sample.name] = hash_tile(sample)
             except GlomsegError as error:
                 measured.failed[sample.name] = str(error)

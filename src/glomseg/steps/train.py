@@ -31,7 +31,7 @@ from glomseg.memory import free_memory_bytes
 from glomseg.models.build import build_model
 from glomseg.models.segmentor import Segmentor
 from glomseg.models.starting_weights import LoadReport, load_starting_weights
-from glomseg.progress import OnMessage, ProgressBars, no_progress
+from glomseg.progress import OnMessage, ProgressBars, no_message, no_progress
 from glomseg.runs import RunFolder, create_run, open_run, read_metrics, read_settings, write_settings
 from glomseg.steps.before_training import as_trained, explain_windows, say_advice, settle_reference
 from glomseg.training.hardware import Hardware, launch, on_first_process
@@ -63,10 +63,6 @@ class TrainResult:
     validation: dict[str, Any]
 
 
-def _silent(message: str) -> None:
-    """Drop a message."""
-
-
 def train_model(
     dataset: Dataset,
     settings: Settings,
@@ -75,7 +71,7 @@ def train_model(
     split: Split | None = None,
     hardware: Hardware | None = None,
     progress: ProgressBars = no_progress,
-    message: OnMessage = _silent,
+    message: OnMessage = no_message,
 ) -> TrainResult:
     """Train a model and return where it is and how good it is on the validation part.
 
@@ -154,7 +150,7 @@ def resume_training(
     *,
     hardware: Hardware | None = None,
     progress: ProgressBars = no_progress,
-    message: OnMessage = _silent,
+    message: OnMessage = no_message,
 ) -> TrainResult:
     """Go on with a run that was interrupted or killed; it ends as if it had not been.
 
@@ -191,7 +187,7 @@ def repeat_training(
     out: str | os.PathLike[str],
     hardware: Hardware | None = None,
     progress: ProgressBars = no_progress,
-    message: OnMessage = _silent,
+    message: OnMessage = no_message,
 ) -> TrainResult:
     """Train again with the settings, the data and the split of the run `like`, into a new folder."""
     folder = open_run(like)

@@ -4,17 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from glomseg.data.normalisation import look_of_region
-from glomseg.data.tiles import read_tile
 from glomseg.errors import GlomsegError
 from glomseg.export.pictures import error_map, in_a_row, overlay
 from glomseg.images import write_png
 from glomseg.inference.predictor import Predictor
+from glomseg.inference.tiles import predict_tile
 from glomseg.metrics.evaluation import TileCounts
 from glomseg.steps.naming import file_stems, tile_stems
-from glomseg.types import Dataset, Sample
+from glomseg.types import Dataset
 
 
 def worst_tiles(tiles: Sequence[TileCounts], n_worst: int) -> list[str]:
@@ -40,10 +38,11 @@ def write_maps(
     undrawn: dict[str, str] = {}
     for sample in dataset.select(names):
         try:
-            image, target, prediction = _predict(predictor, dataset, sample)
+            image, target, predicted = predict_tile(predictor, dataset, sample)
         except GlomsegError as error:
             undrawn[sample.name] = str(error)
             continue
+        prediction = predicted.mask
         marked = [overlay(image, mask, classes=classes) for mask in (target, prediction)]
         pictures = {"overlay": in_a_row([image, *marked], titles=("image", "truth", "prediction"))}
         for index, name in list(enumerate(file_stems(classes.names)))[1:]:
@@ -53,11 +52,3 @@ def write_maps(
             write_png(path, picture)
             written.append(path)
     return written, undrawn
-
-
-def _predict(
-    predictor: Predictor, dataset: Dataset, sample: Sample
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    image, target = read_tile(dataset, sample)
-    look = look_of_region(dataset, sample, predictor.card)
-    return image, target, predictor.predict(image, mpp=dataset.mpp, look=look).mask

@@ -6,6 +6,7 @@ from typing import Any
 from glomseg.errors import InvalidInputError
 from glomseg.models.openmmlab.network import NetworkDescription
 from glomseg.steps.openmmlab.account import Account
+from glomseg.steps.openmmlab.pipeline import listed
 
 Values = Mapping[str, Any]
 
@@ -20,7 +21,7 @@ def describe_losses(model: Values, network: NetworkDescription, account: Account
     InvalidInputError
         If a head has a loss that glomseg does not have, or that would fail in MMSegmentation.
     """
-    head, heads = model["decode_head"], _listed(model.get("auxiliary_head") or [])
+    head, heads = model["decode_head"], listed(model.get("auxiliary_head") or [])
     for part in [head, *heads]:
         if part.get("ignore_index", 255) != 255:
             raise InvalidInputError(f"a head ignores the label {part['ignore_index']}; glomseg ignores 255")
@@ -159,8 +160,4 @@ def _shared_options(head: Values) -> list[tuple[bool, bool, list[float] | None]]
 
 
 def _losses(head: Values) -> list[Values]:
-    return _listed(head.get("loss_decode") or {"type": "CrossEntropyLoss"})
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+    return listed(head.get("loss_decode") or {"type": "CrossEntropyLoss"})

@@ -84,7 +84,7 @@ def describe_pipeline(steps: Sequence[Values], before: Values, account: Account)
 def _resized(kind: str, step: Values, account: Account) -> dict[str, Any]:
     scale, ratios = step.get("scale"), step.get("ratio_range")
     if kind == "ResizeShortestEdge" or step.get("resize_type") == "ResizeShortestEdge":
-        shorts = _listed(step.get("scales")) if kind == "RandomChoiceResize" else [scale]
+        shorts = listed(step.get("scales")) if kind == "RandomChoiceResize" else [scale]
         longest = int(step.get("max_size") or _MAX_LONG_PX)
         return {"fit_choices_px": tuple((longest, _short(item)) for item in shorts)}
     factor = step.get("scale_factor")
@@ -98,7 +98,7 @@ def _resized(kind: str, step: Values, account: Account) -> dict[str, Any]:
             "whatever its own. Here its shape is kept, which is the same only for tiles of that shape"
         )
     if kind == "RandomChoiceResize":
-        return {"fit_choices_px": tuple(_pair(item, f"{kind}.scales") for item in _listed(step.get("scales")))}
+        return {"fit_choices_px": tuple(_pair(item, f"{kind}.scales") for item in listed(step.get("scales")))}
     if isinstance(scale, (list, tuple)) and scale and isinstance(scale[0], (list, tuple)):
         raise InvalidInputError(
             f"{kind} draws both sides from {scale[0]} to {scale[-1]} by themselves; glomseg has one factor for both: "
@@ -138,7 +138,7 @@ def _distortion(step: Values) -> dict[str, Any]:
 
 def _flip_shares(step: Values, account: Account) -> list[float]:
     """Return the probabilities of a mirror left to right, upside down, and both at once."""
-    directions = _listed(step.get("direction", "horizontal"))
+    directions = listed(step.get("direction", "horizontal"))
     if step.get("prob") is None:
         account.note("RandomFlip has no prob, which MMSegmentation refuses; here it is 0.5")
     prob: Any = 0.5 if step.get("prob") is None else step["prob"]
@@ -228,7 +228,8 @@ def _pair(value: Any, name: str) -> tuple[int, int]:
     return int(value[0]), int(value[1])
 
 
-def _listed(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
+    """Return what configs write as one value or as several, as a list."""
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 

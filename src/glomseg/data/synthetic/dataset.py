@@ -19,7 +19,7 @@ from glomseg.errors import InvalidInputError, OutputError
 from glomseg.files import make_folder, output_error, read_json, write_csv, write_json, write_text
 from glomseg.images import read_mask_values, write_png
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Raised whenever the same seed gives other pictures."""
 
 _SETTINGS_FILE = "synthetic.json"

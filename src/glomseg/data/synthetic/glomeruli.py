@@ -65,7 +65,7 @@ def _on_grid(points: Points) -> NDArray[np.int32]:
 def _tuft_outline(rng: np.random.Generator, glomerulus: Glomerulus) -> Points:
     """Return the outline of the tuft: lobulated, smaller than the capsule, and leaning on its vascular pole."""
     outline, radius = glomerulus.outline, glomerulus.radius_um
-    space = float(np.clip(rng.normal(0.08, 0.05), 0.04, 0.28))  # Bowman's space, as a share of the radius
+    space = float(np.clip(rng.normal(0.07, 0.08), 0.02, 0.32))  # Bowman's space, as a share of the radius
     angle = np.linspace(0, 2 * np.pi, len(outline), endpoint=False)
     lobes = np.zeros(len(outline))
     for order in (5, 8, 11, 15, 21):
@@ -101,9 +101,9 @@ def _paint_loops(
         gap_um=gap.astype(np.float32), allowed=tuft,
         stretch=float(rng.uniform(1.0, 1.6)), bend_um=2.4, merge_share=0.2, smooth_um=2.0,
     )  # fmt: skip
-    patency = noise_field(rng, 35.0, extent_um=extent_um, shape=shape) * 0.2 + rng.uniform(0.5, 0.85)
+    patency = noise_field(rng, 35.0, extent_um=extent_um, shape=shape) * 0.2 + rng.uniform(0.35, 0.9)
     bright = rng.uniform(0.7, 1.0)
-    nuclei, crowding = [], rng.uniform(0.8, 1.5)
+    nuclei, crowding = [], rng.uniform(0.5, 1.5)
     for loop in loops:
         column, row = np.clip((loop.mean(axis=0) / _GRID_UM).astype(int), 0, tuft.shape[0] - 1)
         loop = loop + corner

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from glomseg.data.synthetic.shapes import Points, blob_outline, noise_field, pack_cells
 from glomseg.errors import InvalidInputError
@@ -17,6 +18,10 @@ MARGIN_UM = 60.0
 _GRID_UM = 1.5
 _MIN_VISIBLE_UM2 = 2500.0
 """Less of a glomerulus than this is not left in a tile: nobody could recognise it."""
+
+_LEAST_GAP_UM = 6.0
+_MUSCLE_SHARE = 0.25
+_BESIDE_MUSCLE_UM = 12.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +111,11 @@ class Layout:
         Side of the tile.
     tissue_um
         (H, W) float32 on a grid over the tile: distance to the edge of the tissue, positive inside.
-    scar, infiltrate
-        (H, W) float32 on the same grid, 0 to 1: fibrous scar, and lymphocytes.
+    scar, infiltrate, muscle
+        (H, W) float32 on the same grid, 0 to 1: fibrous scar, lymphocytes, and smooth muscle of the hilum and of
+        arteries cut lengthwise.
+    fibre_angle_rad
+        Direction of the muscle's fibres.
     tubules, glomeruli, vessels
         The structures.
     """
@@ -116,6 +124,8 @@ class Layout:
     tissue_um: NDArray[np.float32]
     scar: NDArray[np.float32]
     infiltrate: NDArray[np.float32]
+    muscle: NDArray[np.float32]
+    fibre_angle_rad: float
     tubules: tuple[Tubule, ...]
     glomeruli: tuple[Glomerulus, ...]
     vessels: tuple[Vessel, ...]
@@ -131,16 +141,20 @@ def draw_layout(rng: np.random.Generator, *, extent_um: float, n_glomeruli: int)
     vessels = _draw_vessels(rng, extent_um=extent_um, glomeruli=glomeruli, tissue_um=tissue_um)
     scar = _patches(noise_field(rng, 110.0, extent_um=wide_um, shape=shape), threshold=rng.normal(1.5, 0.6))
     infiltrate = _patches(noise_field(rng, 70.0, extent_um=wide_um, shape=shape), threshold=rng.normal(1.7, 0.5))
+    occupied = [*(g.outline for g in glomeruli), *(v.outline for v in vessels)]
+    fibre_angle_rad = float(rng.uniform(0, np.pi))
+    muscle = _draw_muscle(rng, wide_um, occupied=occupied, shape=shape, fibre_angle_rad=fibre_angle_rad)
     tubules = _draw_tubules(
-        rng, wide_um, occupied=[*(g.outline for g in glomeruli), *(v.outline for v in vessels)],
-        tissue_um=tissue_um, crowding=np.maximum(scar, 0.6 * infiltrate),
-    )  # fmt: skip
+        rng, wide_um, occupied=occupied, muscle=muscle, tissue_um=tissue_um, crowding=np.maximum(scar, 0.6 * infiltrate)
+    )
     inner = slice(round(MARGIN_UM / _GRID_UM), n_grid - round(MARGIN_UM / _GRID_UM))
     return Layout(
         extent_um=extent_um,
         tissue_um=np.ascontiguousarray(tissue_um[inner, inner]),
         scar=np.ascontiguousarray(scar[inner, inner]),
         infiltrate=np.ascontiguousarray(infiltrate[inner, inner]),
+        muscle=np.ascontiguousarray(muscle[inner, inner]),
+        fibre_angle_rad=fibre_angle_rad,
         tubules=tubules,
         glomeruli=glomeruli,
         vessels=vessels,
@@ -177,12 +191,20 @@ def _draw_glomerulus(rng: np.random.Generator, *, extent_um: float, beside: list
             angle, other = rng.uniform(0, 2 * np.pi), beside[-1]
             reach = (other.radius_um + radius) * 1.03
             x, y = other.centre[0] + reach * np.cos(angle), other.centre[1] + reach * np.sin(angle)
-        if any(np.hypot(x - o.centre[0], y - o.centre[1]) < 1.02 * (radius + o.radius_um) for o in beside):
+        outline = blob_outline(rng, (x, y), radius, roughness=rng.uniform(0.03, 0.09), elongation=rng.uniform(1.0, 1.7))
+        candidate = Glomerulus(outline=outline, centre=(x, y), radius_um=radius, sclerosed=sclerosed)
+        if any(_overlap(candidate, other) for other in beside):
             continue
-        outline = blob_outline(rng, (x, y), radius, roughness=0.05, elongation=rng.uniform(1.0, 1.45))
         if _visible_area_um2(outline, extent_um) > min(_MIN_VISIBLE_UM2, 0.3 * extent_um**2):
-            return Glomerulus(outline=outline, centre=(x, y), radius_um=radius, sclerosed=sclerosed)
+            return candidate
     return None
+
+
+def _overlap(one: Glomerulus, other: Glomerulus) -> bool:
+    """Return whether two glomeruli overlap, or come as close as the points of an outline are to each other."""
+    apart_um = np.hypot(one.centre[0] - other.centre[0], one.centre[1] - other.centre[1])
+    gap_um = cKDTree(one.outline).query(other.outline)[0].min()
+    return bool(apart_um < max(one.radius_um, other.radius_um) or gap_um < _LEAST_GAP_UM)
 
 
 def _visible_area_um2(outline: Points, extent_um: float) -> float:
@@ -253,11 +275,37 @@ def _draw_vessels(
     return tuple(vessels)
 
 
+def _draw_muscle(
+    rng: np.random.Generator,
+    wide_um: float,
+    *,
+    occupied: list[Points],
+    shape: tuple[int, int],
+    fibre_angle_rad: float,
+) -> NDArray[np.float32]:
+    """Return where smooth muscle is (H, W), 0 to 1: in one tile of four a band or all of one side, beside all else."""
+    if rng.random() > _MUSCLE_SHARE:
+        return np.zeros(shape, dtype=np.float32)
+    y, x = (np.mgrid[: shape[0], : shape[1]].astype(np.float32) + 0.5) * (wide_um / shape[0]) - wide_um / 2
+    turn = fibre_angle_rad + rng.normal(0, 0.3)  # bands mostly run along their fibres
+    across = np.cos(turn) * y - np.sin(turn) * x + rng.uniform(-0.45, 0.45) * wide_um
+    across += 30 * noise_field(rng, 150.0, extent_um=wide_um, shape=shape)
+    across += 8 * noise_field(rng, 40.0, extent_um=wide_um, shape=shape)
+    depth_um = rng.uniform(30, 130) - np.abs(across) if rng.random() < 0.75 else across
+    taken = np.zeros(shape, dtype=np.uint8)
+    scale = shape[0] / wide_um
+    for outline in occupied:
+        cv2.fillPoly(taken, [np.rint((outline + MARGIN_UM) * scale).astype(np.int32)], 1)
+    beside_um = np.minimum(cv2.distanceTransform(1 - taken, cv2.DIST_L2, 5), wide_um) / scale - _BESIDE_MUSCLE_UM
+    return np.asarray(np.clip(np.minimum(depth_um, beside_um) / 6, 0, 1), dtype=np.float32)
+
+
 def _draw_tubules(
     rng: np.random.Generator,
     wide_um: float,
     *,
     occupied: list[Points],
+    muscle: NDArray[np.float32],
     tissue_um: NDArray[np.float32],
     crowding: NDArray[np.float32],
 ) -> tuple[Tubule, ...]:
@@ -268,8 +316,8 @@ def _draw_tubules(
         cv2.fillPoly(taken, [np.rint((outline + MARGIN_UM) * scale).astype(np.int32)], 1)
     gap = 0.8 + 1.1 * np.abs(noise_field(rng, 60.0, extent_um=wide_um, shape=shape)) + 9 * crowding
     cells = pack_cells(
-        rng, extent_um=wide_um, grid_um=_GRID_UM, spacing_um=float(rng.uniform(46, 58)),
-        gap_um=gap.astype(np.float32), allowed=taken == 0, stretch=float(rng.uniform(1.0, 2.2)),
+        rng, extent_um=wide_um, grid_um=_GRID_UM, spacing_um=float(rng.uniform(44, 78)),
+        gap_um=gap.astype(np.float32), allowed=(taken == 0) & (muscle < 0.5), stretch=float(rng.uniform(1.0, 2.2)),
         bend_um=float(rng.uniform(7, 14)), merge_share=0.22, smooth_um=5.0,
     )  # fmt: skip
     fat = noise_field(rng, 170.0, extent_um=wide_um, shape=shape) > rng.normal(2.6, 0.5)

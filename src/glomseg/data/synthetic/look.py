@@ -79,7 +79,7 @@ def draw_slide_look(seed: int | Sequence[int]) -> SlideLook:
 
 def _turned(rng: np.random.Generator, dye: tuple[float, float, float]) -> tuple[float, float, float]:
     """Return the dye with its hue turned a little, as between two batches of stain."""
-    density = np.maximum(np.asarray(dye) + rng.normal(0, 0.03, 3), 0.02)
+    density = np.maximum(np.asarray(dye) + rng.normal(0, 0.05, 3), 0.02)
     red, green, blue = (density / np.linalg.norm(density)).tolist()
     return red, green, blue
 

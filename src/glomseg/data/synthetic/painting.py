@@ -1,5 +1,7 @@
 """Painting interstitium, tubules and vessels."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -20,18 +22,33 @@ def paint_interstitium(canvas: Canvas, rng: np.random.Generator, layout: Layout)
     scar, infiltrate = canvas.spread(layout.scar), canvas.spread(layout.infiltrate)
     pas = 0.17 + 0.045 * fibres + 0.035 * fine[1] + 0.03 * fine[0] + 0.03 * fine[3] + 0.22 * scar
     hematoxylin = 0.035 + 0.02 * fine[3] + 0.015 * fine[0] + 0.03 * fibres * scar + 0.10 * infiltrate
+    muscle = canvas.spread(layout.muscle)
+    strands = _strands(canvas, fine, angle_rad=layout.fibre_angle_rad)
+    pas += muscle * (0.09 + 0.13 * strands)
+    hematoxylin += muscle * (0.01 + 0.015 * strands)
     edge_um = canvas.spread(layout.tissue_um)
     held_um = 7 + 5 * fine[2] + 4 * fine[3] - distance_um  # a cuff of ground stays on every structure
     edge_um = np.maximum(np.minimum(edge_um, 60), held_um) + 2.5 * fine[1] + 3.5 * fine[2]
     cover = np.clip(edge_um / 3 + 0.5, 0, 1)
     # Loose tissue: pale meshes, slits of capillaries, and cracks from sectioning.
-    slits = np.clip((distance_um - 2.5) / 2, 0, 1) * np.clip(2.2 * fine[2] - 1.6 + fine[1] - 2 * scar, 0, 1)
+    slits = np.clip((distance_um - 2.5) / 2, 0, 1) * np.clip(2.2 * fine[2] - 1.6 + fine[1] - 2 * scar - 2 * muscle, 0, 1)
+    slits = np.maximum(slits, muscle * np.clip(1.5 * fine[3] - 2.5 * strands - 2.2, 0, 1))
     crack = np.clip(1.6 - 9 * np.abs(canvas.noise(rng, 120.0)) - 1.2 * np.abs(fine[3]), 0, 1)
     crack *= np.clip(distance_um - 1.2, 0, 1) * float(rng.uniform(-0.6, 1.0) > 0)
     cover *= (1 - 0.9 * slits) * (1 - crack)
     canvas.amounts[..., 0] = np.maximum(hematoxylin, 0.0) * cover
     canvas.amounts[..., 1] = np.maximum(pas, 0.05) * cover
-    _paint_interstitial_nuclei(canvas, rng, distance_um=distance_um, edge_um=edge_um, infiltrate=infiltrate)
+    _paint_interstitial_nuclei(
+        canvas, rng, distance_um=distance_um, edge_um=edge_um, infiltrate=infiltrate, muscle=muscle,
+        fibre_angle_rad=layout.fibre_angle_rad,
+    )  # fmt: skip
+
+
+def _strands(canvas: Canvas, fine: Sequence[NDArray[np.float32]], *, angle_rad: float) -> NDArray[np.float32]:
+    """Return the fibres of muscle (H, W), -1 to 1: wavy lines along a direction, that open and close."""
+    row, column = np.mgrid[: canvas.shape[0], : canvas.shape[1]].astype(np.float32) * np.float32(canvas.mpp)
+    across_um = np.cos(angle_rad) * row - np.sin(angle_rad) * column + 1.5 * fine[2] + 6 * fine[3]
+    return np.asarray(np.cos(2 * np.pi * across_um / 8) * np.clip(0.9 + 0.5 * fine[2], 0, 1), dtype=np.float32)
 
 
 def _outlines(layout: Layout) -> list[Points]:
@@ -55,6 +72,8 @@ def _paint_interstitial_nuclei(
     distance_um: NDArray[np.float32],
     edge_um: NDArray[np.float32],
     infiltrate: NDArray[np.float32],
+    muscle: NDArray[np.float32],
+    fibre_angle_rad: float,
 ) -> None:
     n = int(canvas.extent_um**2 / 70)
     centres = rng.uniform(0, canvas.extent_um, (n, 2))
@@ -66,7 +85,9 @@ def _paint_interstitial_nuclei(
     slope = [np.asarray(cv2.Sobel(smooth, cv2.CV_32F, *axis), dtype=np.float32) for axis in ((1, 0), (0, 1))]
     along = np.arctan2(canvas.sample(slope[1], centres), canvas.sample(slope[0], centres)) + np.pi / 2
     length = rng.uniform(4.5, 9, n)
-    spindle = fits & in_tissue & (chance < 0.3)
+    in_muscle = canvas.sample(muscle, centres) > 0.5
+    along = np.where(in_muscle, fibre_angle_rad, along)
+    spindle = fits & in_tissue & (chance < np.where(in_muscle, 0.2, rng.uniform(0.1, 0.32)))
     paint_nuclei(
         canvas, rng, centres[spindle], length_um=length[spindle], aspect=2.6,
         angle=along[spindle].astype(np.float64), darkness=1.15, vesicular=0.15,
@@ -117,11 +138,12 @@ def _hollow_tubules(
 
 def _paint_rings_of_nuclei(canvas: Canvas, rng: np.random.Generator, tubules: tuple[Tubule, ...]) -> None:
     centres, lengths, darkness = [], [], []
+    sparseness = rng.uniform(0.9, 1.9)
     for tubule in tubules:
         kind = TUBULE_KINDS[tubule.kind]
         ring = tubule.outline
         length_um = float(np.hypot(*tangents(ring).T).sum() / 2)
-        spacing = rng.uniform(*kind.nucleus_spacing_um)
+        spacing = sparseness * rng.uniform(*kind.nucleus_spacing_um)
         n = max(1, int(length_um / spacing))
         at = (np.arange(n) + rng.uniform(0, 1) + rng.normal(0, 0.3, n)) * (spacing / length_um * len(ring))
         index = at.astype(int) % len(ring)

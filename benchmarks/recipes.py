@@ -1,6 +1,6 @@
 """Which recipe is better on slides that it never saw: every recipe, on every group held out once, with every seed.
 
-    python benchmarks/recipes.py DATA TABLE.toml --mpp 0.5 --steps 1800 [--seeds 0,1,2] [--groups B,C] [--out FOLDER]
+    python benchmarks/recipes.py DATA TABLE.toml --mpp 0.5 [--steps 1800] [--seeds 0,1,2] [--groups B,C] [--out FOLDER]
 
 The table has a section a recipe, the first being what the others are compared with:
 
@@ -10,14 +10,15 @@ The table has a section a recipe, the first being what the others are compared w
     recipe = "default"                                   # a name or a TOML file; left out: default
     set = ["loss.dice=1.0", "loss.cross_entropy=0.5"]    # as for glomseg train --set
 
-For each group in turn: that group is the test part, the next one the validation part, the others are trained on, for
-the same number of steps with every recipe. What is done is not done again, and a run that was stopped goes on, so the
-call can be repeated at any time, also with more recipes, groups or seeds. Runs of other settings under the same name
-are refused.
+For each group in turn: that group is the test part, and all others are trained on. Nothing is chosen by validation: the
+model of the last step is judged, as an image shows it and by the mean over its four flips. What is done is not done
+again, and a run that was stopped goes on, so the call can be repeated at any time, also with more recipes, groups or
+seeds. Runs of other settings under the same name are refused. --always names groups, by a pattern such as 'SYN_*',
+that are trained on whatever is held out and are never held out themselves.
 
-Prints for the model that is best by validation and for that of the last step: the figures of all held-out groups
-together, counts of all seeds added up; the range over the seeds; and the difference to the first recipe, paired by
-group, with its 95 % interval and an exact permutation test over groups.
+Prints for each way to predict: the figures of all held-out groups together, counts of all seeds added up; the range
+over the seeds; and the difference to the first recipe, paired by group,
+with its 95 % interval and an exact permutation test over groups.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +52,7 @@ from glomseg.training.hardware import Hardware
 from glomseg.types import Dataset
 from timing import print_machine
 
-MODELS = ("best", "last")
+VIEWS = ("plain", "flips")
 Counts = NDArray[np.float64]
 
 
@@ -75,29 +77,23 @@ def read_table(path: Path, *, steps: int | None) -> dict[str, Settings]:
 
 
 def hold_out(dataset: Dataset, held_out: str, *, seed: int) -> Split:
-    """Return the split that tests on one group, validates on the next, and trains on the others."""
-    groups = sorted({sample.group for sample in dataset.samples})
-    if len(groups) < 3:
-        raise InvalidInputError(f"holding out needs three groups, and {str(dataset.root)!r} has {len(groups)}")
-    validation = groups[(groups.index(held_out) + 1) % len(groups)]
-    names = {group: [sample.name for sample in dataset.samples if sample.group == group] for group in groups}
-    train = [name for group in groups if group not in (held_out, validation) for name in names[group]]
+    """Return the split that tests on one group and trains on all others, with nothing to validate on."""
+    samples = dataset.samples
     return Split(
-        train=tuple(train),
-        val=tuple(names[validation]),
-        test=tuple(names[held_out]),
+        train=tuple(sample.name for sample in samples if sample.group != held_out),
+        val=(),
+        test=tuple(sample.name for sample in samples if sample.group == held_out),
         seed=seed,
-        origin=f"{held_out} held out, {validation} validates",
+        origin=f"{held_out} held out",
     )
 
 
 def counts_of(
     folder: Path, dataset: Dataset, settings: Settings, *, held_out: str, hardware: Hardware
 ) -> dict[str, Counts]:
-    """Return the (C * C,) confusion counts of the held-out group by each model of one run, trained if need be."""
+    """Return the (C * C,) confusion counts of the held-out group in each view of one run, trained if need be."""
     asked = {"held_out": held_out, "settings": settings.model_dump(mode="json")}
-    record = folder / "counts.json"
-    plan = folder / "asked.json"
+    record, plan, run = folder / "counts.json", folder / "asked.json", folder / "run"
     if plan.is_file():
         earlier = read_json(plan, what="record of a run")
         if parse_settings(earlier["settings"], origin=str(plan)) != settings or earlier["held_out"] != held_out:
@@ -106,31 +102,32 @@ def counts_of(
             )
     write_json(plan, asked)
     if not record.is_file():
-        run = folder / "run"
-        write_split(folder / "split.json", hold_out(dataset, held_out, seed=settings.run.seed))
+        split = hold_out(dataset, held_out, seed=settings.run.seed)
+        write_split(folder / "split.json", split)
         if not (run / "last.safetensors").is_file():
             if (run / "manifest.json").is_file():
                 resume_training(run, hardware=hardware)
             else:
                 shutil.rmtree(run, ignore_errors=True)  # stopped before its folder was complete
-                split = hold_out(dataset, held_out, seed=settings.run.seed)
                 train_model(dataset, settings, out=run, split=split, hardware=hardware)
         found = {}
-        for model in MODELS:
+        for view in VIEWS:
             result = evaluate_model(
-                run / f"{model}.safetensors",
+                run / "last.safetensors",
                 dataset,
-                out=folder / model,
+                out=folder / view,
                 part="test",
                 split=folder / "split.json",
-                n_worst=2,
+                n_worst=0,
                 device=hardware.device,
                 precision=hardware.precision,
+                tta=view == "flips",
             )
-            found[model] = result.evaluation.counts.matrix.ravel().tolist()
+            found[view] = result.evaluation.counts.matrix.ravel().tolist()
         write_json(record, found)
+        shutil.rmtree(run / "checkpoints", ignore_errors=True)
     values = read_json(record, what="counts")
-    return {model: np.asarray(values[model], np.float64) for model in MODELS}
+    return {view: np.asarray(values[view], np.float64) for view in VIEWS}
 
 
 def rows(counts: Mapping[str, NDArray[np.float64]]) -> list[str]:
@@ -177,6 +174,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of every recipe; without it they have to agree by themselves")
     parser.add_argument("--seeds", default="0", help="separated by commas")
     parser.add_argument("--groups", help="held out in turn, separated by commas; all by default")
+    parser.add_argument("--always", default="", help="pattern of groups that are always trained on")
     parser.add_argument("--out", type=Path, default=Path("recipes"))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
@@ -184,17 +182,17 @@ def main() -> None:
 
     dataset = open_dataset(options.data, mpp=options.mpp)
     recipes = read_table(options.table, steps=options.steps)
-    known = sorted({sample.group for sample in dataset.samples})
+    known = sorted({sample.group for sample in dataset.samples if not fnmatch(sample.group, options.always)})
     groups = known if options.groups is None else options.groups.split(",")
     if set(groups) - set(known):
         raise InvalidInputError(f"--groups {options.groups}: the groups are {', '.join(known)}")
     seeds = [int(word) for word in options.seeds.split(",")]
     hardware = Hardware(device=options.device, precision=options.precision)
     print_machine("torch", "glomseg")
-    found: dict[str, dict[str, list[list[Counts]]]] = {model: {} for model in MODELS}
+    found: dict[str, dict[str, list[list[Counts]]]] = {view: {} for view in VIEWS}
     for name, settings in recipes.items():
-        for model in MODELS:
-            found[model][name] = []
+        for view in VIEWS:
+            found[view][name] = []
         for seed in seeds:
             seeded = settings.model_copy(update={"run": settings.run.model_copy(update={"seed": seed})})
             runs = []
@@ -202,11 +200,11 @@ def main() -> None:
                 folder = options.out / name / group / f"seed{seed}"
                 runs.append(counts_of(folder, dataset, seeded, held_out=group, hardware=hardware))
                 print(f"done: {name}, {group} held out, seed {seed}", file=sys.stderr, flush=True)
-            for model in MODELS:
-                found[model][name].append([run[model] for run in runs])
+            for view in VIEWS:
+                found[view][name].append([run[view] for run in runs])
     steps = next(iter(recipes.values())).run.steps
-    for model, title in (("best", "best by validation"), ("last", "last step")):
-        counts = {name: np.array(item) for name, item in found[model].items()}
+    for view, title in (("plain", "as the image is"), ("flips", "mean over four flips")):
+        counts = {name: np.array(item) for name, item in found[view].items()}
         print(f"\n{title}; {steps} steps, {len(seeds)} seeds, {len(groups)} groups held out")
         print("\n".join([*rows(counts), "", *by_group(counts, groups)]))
 

@@ -1,6 +1,10 @@
 """What another stain or scanner costs a model: held-out tiles rendered anew, and the loss against them as they are.
 
     python benchmarks/stain_shift.py MODEL DATA --mpp 0.5 [--split FILE --part test] [--sheet shifts.png]
+    python benchmarks/stain_shift.py recipes/default DATA --mpp 0.5
+
+The second takes a recipe's folder of benchmarks/recipes.py: every group is predicted by the model of seed 0 that never
+saw it.
 
 Stains are changed in optical density: each tile is taken apart into its own two stains (Macenko), which get other
 vectors and amounts; the glass stays what it is. So the tissue, its truth and its sharpness are the same, and only the
@@ -17,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glomseg import load_predictor, open_dataset, read_split, write_png
+from glomseg import Split, load_predictor, open_dataset, read_split, write_png
 from glomseg.data.augment import compress
 from glomseg.data.crops import resize
 from glomseg.data.tiles import read_tile
@@ -120,6 +124,12 @@ def count_shifts(
     return counts
 
 
+def held_out_runs(folder: Path) -> list[tuple[Path, Split]]:
+    """Return model and split of each run in a recipe's folder of benchmarks/recipes.py, of one seed; none elsewhere."""
+    splits = sorted(folder.glob("*/seed0/split.json"))
+    return [(path.parent / "run" / "last.safetensors", read_split(path)) for path in splits]
+
+
 def losses(counts: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str, Difference]]:
     """Return for each shift how its figures differ from those of the unshifted tiles, paired by group."""
     return {name: compare_counts(counts[UNSHIFTED], shift, figures=pixel_figures) for name, shift in counts.items()}
@@ -150,6 +160,7 @@ def main() -> None:
     options = parser.parse_args()
 
     dataset = open_dataset(options.data, mpp=options.mpp)
+    runs = held_out_runs(options.model)
     samples = dataset.samples
     if options.split is not None:
         samples = dataset.select(read_split(options.split).part(options.part))
@@ -158,8 +169,11 @@ def main() -> None:
         renderings = [shifted(image, name) for name in SHIFTS]
         write_png(options.sheet, sheet(renderings, columns=5, tile_px=384, captions=tuple(SHIFTS)))
     print_machine("torch", "glomseg")
-    print(f"{options.model} on {len(samples)} tiles of {len({sample.group for sample in samples})} groups")
-    found = losses(count_shifts(load_predictor(options.model), dataset, samples, tuple(SHIFTS)))
+    parts = [(model, dataset.select(split.test)) for model, split in runs] or [(options.model, samples)]
+    judged = [sample for _, part in parts for sample in part]
+    print(f"{options.model} on {len(judged)} tiles of {len({sample.group for sample in judged})} groups")
+    counted = [count_shifts(load_predictor(model), dataset, part, tuple(SHIFTS)) for model, part in parts]
+    found = losses({name: np.concatenate([counts[name] for counts in counted]) for name in SHIFTS})
     print("shift               IoU  precision  recall    IoU against the tiles as they are [95 % interval]")
     for name, differences in found.items():
         print(_row(name, differences))

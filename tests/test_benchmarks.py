@@ -119,7 +119,7 @@ def test_recipes_are_compared_on_held_out_groups_and_done_once(tiny_dataset, tmp
              "--out", tmp_path / "out", "--device", "cpu", "--precision", "32-true"]  # fmt: skip
     done = run(*words)
     assert done.returncode == 0, done.stderr
-    assert "best by validation; 2 steps, 1 seeds, 2 groups held out" in done.stdout
+    assert "as the image is; 2 steps, 1 seeds, 2 groups held out" in done.stdout
     assert re.search(r"^dice .*[+-]0\.\d{3} \[", done.stdout, re.MULTILINE)
     assert "SITE_S01" in done.stdout
     assert done.stderr.count("done:") == 4
@@ -128,11 +128,25 @@ def test_recipes_are_compared_on_held_out_groups_and_done_once(tiny_dataset, tmp
     made_at = [path.stat().st_mtime_ns for path in models]
     (tmp_path / "out" / "dice" / "SITE_S02" / "seed0" / "counts.json").unlink()  # stopped before its evaluation
     again = run(*words)
-    assert again.stdout.partition("\nbest")[2] == done.stdout.partition("\nbest")[2]  # but for the machine's load
+    assert (
+        again.stdout.partition("\nas the image")[2] == done.stdout.partition("\nas the image")[2]
+    )  # but for the machine's load
     assert [path.stat().st_mtime_ns for path in models] == made_at
+    shifts = run("stain_shift.py", tmp_path / "out" / "dice", tiny_dataset, "--mpp", 2)
+    assert shifts.returncode == 0, shifts.stderr
+    assert "on 4 tiles of 2 groups" in shifts.stdout  # those of the two held-out groups, not all 12
     other = run(*words, "--steps", 3)
     assert other.returncode == 1
     assert "holds a run of other settings: give the recipe another name" in other.stderr
+
+
+def test_groups_that_are_always_trained_on_are_not_held_out(tiny_dataset, tmp_path):
+    table = tmp_path / "table.toml"
+    table.write_text(TINY.partition("[dice]")[0], encoding="utf-8")
+    done = run("recipes.py", tiny_dataset, table, "--steps", 1, "--always", "*S0[1-5]", "--out", tmp_path / "out",
+               "--device", "cpu", "--precision", "32-true")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "out" / "first").iterdir()] == ["SITE_S06"]
 
 
 def test_tables_of_recipes(benchmark, tmp_path):

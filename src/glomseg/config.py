@@ -195,8 +195,6 @@ class InferenceSettings(Section):
     window_px: tuple[Positive, Positive] | None = None
     stride_px: tuple[Positive, Positive] | None = None
     align_corners: bool = False
-    mirror_px: int = Field(default=0, ge=0, le=512)
-    """Width of the mirrored margin that tiles get while they are predicted."""
     threshold: float | None = Field(default=None, ge=0, lt=1)
 
     def inference(self) -> Inference:

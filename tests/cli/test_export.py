@@ -24,11 +24,10 @@ def test_a_format_that_is_not_known(tiny_model, tmp_path, glomseg):
 
 def test_a_temperature_is_left_behind_and_said(tiny_model, tmp_path, glomseg):
     model, card = load_model(tiny_model)
-    warm = dataclasses.replace(card, inference=dataclasses.replace(card.inference, temperature=1.5, mirror_px=8))
+    warm = dataclasses.replace(card, inference=dataclasses.replace(card.inference, temperature=1.5))
     save_model(tmp_path / "warm.safetensors", model, warm)
     code, _, complained = glomseg("export", tmp_path / "warm.safetensors", "-o", tmp_path / "out")
     assert code == 0
-    assert "note: MMSegmentation gives tiles no mirrored margin" in complained
     assert "note: MMSegmentation knows no temperature: its masks are the same" in complained
     assert "before 1.5 was fitted" in complained
 

@@ -12,7 +12,7 @@ from glomseg.inference.loading import load_predictor, scale_note
 from glomseg.inference.predictor import Predictor
 from glomseg.models.segmentor import Logits
 from glomseg.runs import model_path
-from glomseg.types import GLOMERULUS, Inference, ModelCard, Scaling, TestTimeAugmentation
+from glomseg.types import GLOMERULUS, ModelCard, Scaling
 
 CARD = ModelCard(architecture="pspnet_r18", classes=GLOMERULUS, mean=(100.0, 100.0, 100.0), std=(50.0, 50.0, 50.0))
 MPP_SCALING = Scaling(mpp=2.0, factor=0.25)
@@ -72,23 +72,6 @@ def test_the_network_sees_the_working_size_and_the_mask_has_the_images(scaling, 
     assert made.networks[0].saw.shape[-2:] == working
     assert found.mask.shape == (40, 60)
     assert found.mpp == mpp
-
-
-def test_tiles_get_a_mirrored_margin_that_is_cut_off_again():
-    mirrored = dataclasses.replace(CARD, inference=Inference(mirror_px=4))
-    image = np.random.default_rng(0).integers(0, 256, (20, 32, 3), dtype=np.uint8)
-    made = predictor(mirrored)
-    found = made.predict(image, keep_probabilities=True)
-    saw = made.networks[0].saw[0, 0]
-    assert saw.shape == (28, 40)
-    assert torch.equal(saw[:, 3], saw[:, 5])  # columns beside the edge, 4, are each other's mirror image
-    assert torch.equal(saw[3], saw[5])
-    np.testing.assert_array_equal(found.mask[2:-2, 2:-2], predictor().predict(image).mask[2:-2, 2:-2])
-    flips = Predictor(Redness(), mirrored, device="cpu", precision="32-true", tta=TestTimeAugmentation())
-    assert flips.predict(image).mask.shape == (20, 32)
-    small = predictor(mirrored)
-    assert small.predict(image[:3, :3]).mask.shape == (3, 3)
-    assert small.networks[0].saw.shape[-2:] == (7, 7)  # at most as wide as the tile less one
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (301, 3), (33, 47)])

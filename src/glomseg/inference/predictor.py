@@ -161,9 +161,9 @@ class Predictor:
         That class takes the sigmoid of a single logit twice, which puts every pixel above 0.5; here it is taken once.
         """
 
-        def over_flips(batch: Tensor, *, image_size: tuple[int, int], mirror_px: int) -> Tensor:
+        def over_flips(batch: Tensor, *, image_size: tuple[int, int]) -> Tensor:
             def predict(view: Tensor) -> Tensor:
-                return self.view_probabilities(view, image_size=image_size, mirror_px=mirror_px, entropy=entropy)
+                return self.view_probabilities(view, image_size=image_size, entropy=entropy)
 
             return mean_over_flips(batch, tta.flips, predict=predict)
 
@@ -199,8 +199,7 @@ class Predictor:
         working = resize(image, height=size[0], width=size[1], interpolation=scaling.interpolation)
         working = self.restained(working, look=look)
         try:
-            margin_px = min(self.card.inference.mirror_px, min(size) - 1)
-            return network(self.prepare([working]), image_size=(height, width), mirror_px=margin_px)
+            return network(self.prepare([working]), image_size=(height, width))
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -236,9 +235,7 @@ class Predictor:
         std = torch.tensor(self.card.std, device=self.device).view(1, 3, 1, 1)
         return (batch.float() - mean) / std
 
-    def view_probabilities(
-        self, batch: Tensor, *, image_size: tuple[int, int], mirror_px: int = 0, entropy: bool = False
-    ) -> Tensor:
+    def view_probabilities(self, batch: Tensor, *, image_size: tuple[int, int], entropy: bool = False) -> Tensor:
         """Return the (B, C, H, W) float32 probabilities of a prepared batch, the mean over the networks.
 
         They are run and added up one after the other, so memory holds the sum and one of them. With `entropy` there is
@@ -247,18 +244,14 @@ class Predictor:
         total: Tensor | None = None
         with torch.inference_mode():
             for network in self.networks:
-                probabilities = class_probabilities(
-                    self._enlarged_logits(network, batch, image_size=image_size, mirror_px=mirror_px)
-                )
+                probabilities = class_probabilities(self._enlarged_logits(network, batch, image_size=image_size))
                 probabilities = with_entropy(probabilities) if entropy else probabilities
                 total = probabilities if total is None else total.add_(probabilities)
             assert total is not None
             return total.div_(len(self.networks))
 
-    def enlarged_logits(self, batch: Tensor, *, image_size: tuple[int, int], mirror_px: int = 0) -> Tensor:
+    def enlarged_logits(self, batch: Tensor, *, image_size: tuple[int, int]) -> Tensor:
         """Return the (B, C, H, W) float32 logits of a prepared batch (B, 3, h, w) at the image's size (H, W).
-
-        With `mirror_px` the network sees a mirrored margin as wide, which must be narrower than the batch.
 
         Raises
         ------
@@ -272,15 +265,10 @@ class Predictor:
         """
         if len(self.networks) > 1:
             raise ValueError("an ensemble has no logits; take its probabilities")
-        return self._enlarged_logits(self.networks[0], batch, image_size=image_size, mirror_px=mirror_px)
+        return self._enlarged_logits(self.networks[0], batch, image_size=image_size)
 
-    def _enlarged_logits(
-        self, network: nn.Module, batch: Tensor, *, image_size: tuple[int, int], mirror_px: int
-    ) -> Tensor:
+    def _enlarged_logits(self, network: nn.Module, batch: Tensor, *, image_size: tuple[int, int]) -> Tensor:
         inference = self.card.inference
-        size = (batch.shape[-2], batch.shape[-1])
-        if mirror_px:
-            batch = F.pad(batch, (mirror_px, mirror_px, mirror_px, mirror_px), mode="reflect")
         dtype = autocast_dtype(self.precision)
         with torch.inference_mode(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             if inference.window_px is None or inference.stride_px is None:
@@ -289,9 +277,7 @@ class Predictor:
                 logits = self._logits_of_windows(
                     network, batch, window_px=inference.window_px, stride_px=inference.stride_px
                 )
-            if mirror_px:
-                logits = logits[..., mirror_px : mirror_px + size[0], mirror_px : mirror_px + size[1]]
-            if image_size != size:
+            if image_size != (batch.shape[-2], batch.shape[-1]):
                 logits = self._enlarged(logits, image_size)
         return logits
 

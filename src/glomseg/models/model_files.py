@@ -254,8 +254,6 @@ def _implausible(card: ModelCard) -> str:
             return f"inference.stride_px = {stride} must be from 1 to inference.window_px = {window}"
     if inference.threshold is not None and not 0 < inference.threshold < 1:
         return f"inference.threshold = {inference.threshold} must be between 0 and 1"
-    if not 0 <= inference.mirror_px <= 512:
-        return f"inference.mirror_px = {inference.mirror_px} must be from 0 to 512"
     if not 0.01 <= inference.temperature <= 100:
         return f"inference.temperature = {inference.temperature} must be from 0.01 to 100"
     if not all(0 <= channel <= 255 for color in card.classes.colors for channel in color):

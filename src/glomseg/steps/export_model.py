@@ -56,10 +56,6 @@ def export_model(model: str | os.PathLike[str], *, out: str | os.PathLike[str], 
             f"MMSegmentation knows no micrometres per pixel: every image is taken at {card.scaling.factor:.3g} of its "
             f"size, which is right for images of {card.scaling.mpp * card.scaling.factor:.3g} um per pixel"
         )
-    if card.inference.mirror_px:
-        notes.append(
-            "MMSegmentation gives tiles no mirrored margin: what the border of a tile cuts will be found less well there"
-        )
     if card.inference.temperature != 1:
         notes.append(
             f"MMSegmentation knows no temperature: its masks are the same, but its probabilities are those before "

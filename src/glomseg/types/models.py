@@ -84,9 +84,6 @@ class Inference:
         None shows it the image whole.
     align_corners
         Whether corners lie on corners when logits are enlarged.
-    mirror_px
-        Width of the mirrored margin that a tile gets at the working size while it is predicted, so that what its border
-        cuts is seen as training windows show it. A slide has none: its windows see beyond what they answer for.
     threshold
         For networks with a single logit for two classes: the probability above which a pixel is of
         the second class. None where every class has its own logit.
@@ -98,7 +95,6 @@ class Inference:
     window_px: tuple[int, int] | None = None
     stride_px: tuple[int, int] | None = None
     align_corners: bool = False
-    mirror_px: int = 0
     threshold: float | None = None
     temperature: float = 1.0
 

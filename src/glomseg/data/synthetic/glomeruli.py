@@ -43,14 +43,16 @@ def _paint_open(canvas: Canvas, rng: np.random.Generator, glomerulus: Glomerulus
     outline, radius = glomerulus.outline, glomerulus.radius_um
     canvas.fill(outline, (0.01, rng.uniform(0.01, 0.04)))
     corner = np.asarray(glomerulus.centre) - _REACH * radius
-    solid = _lobules(rng, _tuft_outline(rng, glomerulus) - corner, radius)
+    loose_um = float(rng.uniform(1, 5)) if glomerulus.torn else 0.0
+    solid = _lobules(rng, _tuft_outline(rng, glomerulus) - corner, radius, loose_um=loose_um)
     mesangium, membrane = (0.08, rng.uniform(0.18, 0.32)), (0.11, rng.uniform(0.40, 0.60))
     for holes, dye in ((False, mesangium), (True, (0.01, 0.03))):
         for part in trace_outlines(solid, grid_um=_GRID_UM, smooth_um=1.0, min_area_um2=25.0, holes=holes):
             canvas.fill(part + corner, dye)
             canvas.stroke(part + corner, membrane, width_um=rng.uniform(0.8, 1.5))
     _paint_loops(canvas, rng, solid, corner=corner, radius=radius)
-    _paint_capsule(canvas, rng, glomerulus, width_um=rng.uniform(1.4, 3.2))
+    share = float(rng.uniform(0, 0.6)) if glomerulus.torn else 1.0
+    _paint_capsule(canvas, rng, glomerulus, width_um=rng.uniform(1.4, 3.2), share=share)
 
 
 def _patch_shape(radius: float) -> tuple[int, int]:
@@ -76,15 +78,18 @@ def _tuft_outline(rng: np.random.Generator, glomerulus: Glomerulus) -> Points:
     return np.asarray(glomerulus.centre) + (outline - glomerulus.centre) * scale[:, None] + lean
 
 
-def _lobules(rng: np.random.Generator, tuft: Points, radius: float) -> NDArray[np.bool_]:
-    """Return the tuft (H, W) on the patch's grid without the clefts of Bowman's space between its lobules."""
+def _lobules(rng: np.random.Generator, tuft: Points, radius: float, *, loose_um: float) -> NDArray[np.bool_]:
+    """Return the tuft (H, W) on the patch's grid without the clefts of Bowman's space between its lobules.
+
+    Clefts are wider by `loose_um`.
+    """
     shape, extent_um = _patch_shape(radius), 2 * _REACH * radius
     distance_um = distance_to_walls(
         rng, extent_um=extent_um, grid_um=_GRID_UM, spacing_um=float(rng.uniform(30, 44)),
         allowed=np.ones(shape, dtype=bool), stretch=float(rng.uniform(1.0, 1.9)), bend_um=11.0,
     )  # fmt: skip
     # Clefts open and close along their way, so lobules hang together.
-    width_um = 1.5 * noise_field(rng, 16.0, extent_um=extent_um, shape=shape) + rng.uniform(0.2, 1.8)
+    width_um = 1.5 * noise_field(rng, 16.0, extent_um=extent_um, shape=shape) + rng.uniform(0.2, 1.8) + loose_um
     inside = np.zeros(shape, dtype=np.uint8)
     cv2.fillPoly(inside, [_on_grid(tuft)], 1)
     return inside.astype(bool) & ~((distance_um < width_um) & (width_um > 0.3))
@@ -101,7 +106,7 @@ def _paint_loops(
         gap_um=gap.astype(np.float32), allowed=tuft,
         stretch=float(rng.uniform(1.0, 1.6)), bend_um=2.4, merge_share=0.2, smooth_um=2.0,
     )  # fmt: skip
-    patency = noise_field(rng, 35.0, extent_um=extent_um, shape=shape) * 0.2 + rng.uniform(0.35, 0.9)
+    patency = noise_field(rng, 35.0, extent_um=extent_um, shape=shape) * 0.2 + rng.uniform(0.25, 0.9)
     bright = rng.uniform(0.7, 1.0)
     nuclei, crowding = [], rng.uniform(0.5, 1.5)
     for loop in loops:
@@ -123,16 +128,22 @@ def _paint_loops(
         paint_nuclei(canvas, rng, centres, length_um=6.9, aspect=1.35, darkness=1.1, vesicular=0.55)
 
 
-def _paint_capsule(canvas: Canvas, rng: np.random.Generator, glomerulus: Glomerulus, *, width_um: float) -> None:
-    """Paint Bowman's capsule along the inside of the outline, and the flat nuclei of its epithelium."""
+def _paint_capsule(
+    canvas: Canvas, rng: np.random.Generator, glomerulus: Glomerulus, *, width_um: float, share: float = 1.0
+) -> None:
+    """Paint Bowman's capsule along the inside of a share of the outline, and the flat nuclei of its epithelium."""
     outline = glomerulus.outline
     normals = inward_normals(outline)
-    canvas.stroke(outline + normals * width_um / 2, (0.07, rng.uniform(0.42, 0.62)), width_um=width_um)
     start, n = int(rng.integers(0, len(outline))), len(outline)
-    thick = (start + np.arange(n // 3)) % n  # one side is thicker
+    there = (start + np.arange(int(share * n))) % n
+    if len(there) < 3:
+        return
+    line = (outline + normals * width_um / 2)[there]
+    canvas.stroke(line, (0.07, rng.uniform(0.42, 0.62)), width_um=width_um, closed=share == 1)
+    thick = there[: n // 3]  # one side is thicker
     line = (outline + normals * 0.8 * width_um)[thick]
     canvas.stroke(line, (0.09, rng.uniform(0.5, 0.66)), width_um=1.3 * width_um, closed=False)
-    at = rng.integers(0, n, int(glomerulus.radius_um / 5))
+    at = rng.choice(there, int(share * glomerulus.radius_um / 5))
     tangent = tangents(outline)[at]
     paint_nuclei(
         canvas, rng, outline[at] + normals[at] * (width_um + 1.5), length_um=7.0, aspect=2.6,

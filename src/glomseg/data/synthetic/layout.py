@@ -20,6 +20,7 @@ _MIN_VISIBLE_UM2 = 2500.0
 """Less of a glomerulus than this is not left in a tile: nobody could recognise it."""
 
 _LEAST_GAP_UM = 6.0
+_TORN_SHARE = 0.15
 _MUSCLE_SHARE = 0.25
 _BESIDE_MUSCLE_UM = 12.0
 
@@ -84,12 +85,16 @@ class Tubule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glomerulus:
-    """One glomerulus: its outline (N, 2) along the outside of Bowman's capsule, and whether it is sclerosed."""
+    """One glomerulus: its outline (N, 2) along the outside of Bowman's capsule.
+
+    A sclerosed one is a dense scar; a torn one lies at the section's edge, its tuft loose and most of its capsule gone.
+    """
 
     outline: Points
     centre: tuple[float, float]
     radius_um: float
     sclerosed: bool
+    torn: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +187,7 @@ def _draw_glomeruli(rng: np.random.Generator, *, extent_um: float, n: int) -> tu
 def _draw_glomerulus(rng: np.random.Generator, *, extent_um: float, beside: list[Glomerulus]) -> Glomerulus | None:
     """Return a glomerulus that shows enough of itself and overlaps no other, or None where that failed."""
     sclerosed = bool(rng.random() < 0.07)
+    torn = not sclerosed and bool(rng.random() < _TORN_SHARE)
     radius = float(rng.uniform(66, 84) if sclerosed else np.clip(rng.normal(92, 14), 70, 125))
     for attempt in range(60):
         crowded = attempt > 30  # then it may lie mostly outside, where there is always room
@@ -192,7 +198,7 @@ def _draw_glomerulus(rng: np.random.Generator, *, extent_um: float, beside: list
             reach = (other.radius_um + radius) * 1.03
             x, y = other.centre[0] + reach * np.cos(angle), other.centre[1] + reach * np.sin(angle)
         outline = blob_outline(rng, (x, y), radius, roughness=rng.uniform(0.03, 0.09), elongation=rng.uniform(1.0, 1.7))
-        candidate = Glomerulus(outline=outline, centre=(x, y), radius_um=radius, sclerosed=sclerosed)
+        candidate = Glomerulus(outline=outline, centre=(x, y), radius_um=radius, sclerosed=sclerosed, torn=torn)
         if any(_overlap(candidate, other) for other in beside):
             continue
         if _visible_area_um2(outline, extent_um) > min(_MIN_VISIBLE_UM2, 0.3 * extent_um**2):
@@ -236,6 +242,11 @@ def _tissue_field(
         field = across - 0.42 * inner_um + wave
     for glomerulus in glomeruli:  # tissue round a glomerulus, though hardly any at an edge
         centre = np.asarray(glomerulus.centre) - inner_um / 2
+        if glomerulus.torn:
+            towards = rng.uniform(0, 2 * np.pi)
+            depth_um = np.cos(towards) * (x - centre[0]) + np.sin(towards) * (y - centre[1])
+            field = np.minimum(field, depth_um + float(rng.uniform(-0.8, 0.8)) * glomerulus.radius_um + 0.5 * wave)
+            continue
         rim = glomerulus.radius_um + float(rng.choice([4.0, 60.0]))
         field = np.maximum(field, rim + 0.5 * wave - np.hypot(x - centre[0], y - centre[1]))
     return field.astype(np.float32)

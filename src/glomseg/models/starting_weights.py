@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from glomseg.box import box_model, is_box
 from glomseg.errors import InvalidInputError
 from glomseg.models.known_weights import find_weights
 from glomseg.models.openmmlab.keys import renamed
@@ -86,9 +87,10 @@ def load_starting_weights(network: nn.Module, weights: str, *, progress: Progres
         Changed in place. Entries of another shape (the heads, where the number of classes differs) keep
         their fresh values.
     weights
-        A name from `KNOWN_WEIGHTS`, which is downloaded on first use; ``hf:<organisation>/<name>[@<revision>]``, which
-        is fetched from Hugging Face's hub; a run folder, whose best model is taken; a folder with
-        ``model.safetensors`` or its parts; or a file: safetensors with or without a model card, or a pickle.
+        A name from `KNOWN_WEIGHTS`, which is downloaded on first use; "box", the model in the box;
+        ``hf:<organisation>/<name>[@<revision>]``, which is fetched from Hugging Face's hub; a run folder, whose best
+        model is taken; a folder with ``model.safetensors`` or its parts; or a file: safetensors with or without a
+        model card, or a pickle.
     progress
         Where a download reports.
 
@@ -120,6 +122,8 @@ def _find(weights: str, *, progress: Progress | None) -> Source:
     if weights.startswith(PREFIX):
         hub = fetch_from_hub(weights, progress=progress)
         return folder_source(hub.folder, name=hub.name)
+    if is_box(weights):
+        return file_source(box_model())
     path = Path(os.path.expanduser(weights))  # noqa: PTH111  Path.expanduser raises for an unknown user
     if weights and path.is_dir() and not RunFolder(path).manifest.exists():
         return folder_source(path, name=weights)

@@ -18,6 +18,7 @@ from glomseg.models.pretrained.fitting import check_sizes, fit, is_computed
 from glomseg.models.pretrained.hub import PREFIX, fetch_from_hub
 from glomseg.models.pretrained.layout import Translated, translate
 from glomseg.models.pretrained.source import Source, file_source, folder_source, read_source
+from glomseg.models.segmentor import Segmentor
 from glomseg.progress import Progress
 from glomseg.runs import RunFolder, model_path
 
@@ -111,6 +112,26 @@ def load_starting_weights(network: nn.Module, weights: str, *, progress: Progres
     except InvalidInputError as error:
         raise _named(error, source.name) from error
     return replace(report, colors=colors)
+
+
+def freeze_backbone(network: Segmentor, report: LoadReport) -> None:
+    """Freeze the backbone of a network that these weights filled.
+
+    Raises
+    ------
+    InvalidInputError
+        If they did not fill all of it: the rest would stay random.
+    """
+    loaded = set(report.loaded)
+    drawn = [f"backbone.{name}" for name, value in network.backbone.named_parameters() if value.ndim > 1]
+    unfilled = [name for name in drawn if name not in loaded]
+    if unfilled:
+        raise InvalidInputError(
+            f"model.freeze = backbone: {report.source!r} does not fill {len(unfilled)} of the {len(drawn)} weights of "
+            f"the backbone ({_shortened(unfilled)}), which would stay random numbers: take weights of this "
+            "architecture, or set model.freeze to none"
+        )
+    network.freeze_backbone()
 
 
 def _named(error: InvalidInputError, source: str) -> InvalidInputError:

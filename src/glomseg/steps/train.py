@@ -30,7 +30,7 @@ from glomseg.files import read_json, sha256_of, write_json
 from glomseg.memory import free_memory_bytes
 from glomseg.models.build import build_model
 from glomseg.models.segmentor import Segmentor
-from glomseg.models.starting_weights import LoadReport, load_starting_weights
+from glomseg.models.starting_weights import LoadReport, freeze_backbone, load_starting_weights
 from glomseg.progress import OnMessage, ProgressBars, no_message, no_progress
 from glomseg.runs import RunFolder, create_run, open_run, read_metrics, read_settings, write_settings
 from glomseg.steps.before_training import as_trained, explain_windows, say_advice, settle_reference
@@ -174,6 +174,8 @@ def resume_training(
     network = _build_network(settings, dataset)
     if not folder.checkpoint_steps():
         _load_weights(network, settings, progress=progress, message=message)
+    elif settings.model.freeze == "backbone":
+        network.freeze_backbone()
     train_part = replace(dataset, samples=dataset.select(read_split(folder.split).train))
     return _run(
         fabric, folder, network=network, statistics=scan_masks(train_part), precision=precision, resume=True,
@@ -220,6 +222,8 @@ def _load_weights(
         report = load_starting_weights(network, settings.model.weights, progress=bar)
     for line in report.lines():
         message(line)
+    if settings.model.freeze == "backbone":
+        freeze_backbone(network, report)
     return report
 
 

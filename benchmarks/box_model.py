@@ -51,7 +51,8 @@ _OBJECT_FIGURES = (
 
 def all_of(dataset: Dataset, *, seed: int) -> Split:
     """Return the split that trains on every tile, so that the last step is kept."""
-    return Split(train=tuple(sample.name for sample in dataset.samples), seed=seed, origin="all tiles are trained on")
+    names = tuple(sample.name for sample in dataset.samples)
+    return Split(train=names, val=(), seed=seed, origin="all tiles are trained on")
 
 
 def pretrain(out: Path, *, recipes: Path = RECIPES, hardware: Hardware) -> Path:

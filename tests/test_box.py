@@ -182,6 +182,30 @@ def test_every_command_takes_its_name_and_writes_nothing_into_the_package(tiny_d
     assert sorted(box_model().parent.iterdir()) == before
 
 
+def test_tiles_that_the_start_saw_are_not_new_to_what_it_became(tiny_dataset, tiny_model, tmp_path):
+    dataset = open_dataset(tiny_dataset)
+    names = [sample.name for sample in dataset.samples]
+    options = read_card(tiny_model).options
+    tiny = ["model.architecture=pspnet_r18", f"model.options={{{', '.join(f'{k}={v}' for k, v in options.items())}}}"]
+    tiny += ["crop.size_px=32", "run.batch_size=2", "run.workers=0", "run.steps=1", "scaling.factor=1.0"]
+    cpu = api.Hardware(device="cpu", precision="32-true")
+
+    def train(train_on: list[str], out: str, *overrides: str) -> None:
+        split = api.Split(train=tuple(train_on), val=())
+        api.train_model(dataset, api.load_recipe("default", [*tiny, *overrides]), out=out, split=split, hardware=cpu)
+
+    train(names[:4], "first")
+    train(names[4:8], "second", "model.weights=first")
+    train(names[4:6], "third", "model.weights=second")
+    assert len(read_card("first/last.safetensors").trained_on["train_images"]) == 4
+    assert "start_images" not in read_card("first/last.safetensors").trained_on
+    assert len(read_card("third/last.safetensors").trained_on["start_images"]) == 8  # through both
+    result = evaluate_model("third/last.safetensors", dataset, out="out", part="all", n_worst=0, device="cpu")
+    notes = " ".join(result.notes)
+    assert "2 of the 12 tiles were trained on" in notes
+    assert "6 of the 12 tiles were seen by the weights that the training started from" in notes
+
+
 @pytest.mark.real
 def test_it_finds_glomeruli_that_it_learnt_from(shared_data):
     dataset = open_dataset(shared_data / "aidpath_pas", mpp=0.5)

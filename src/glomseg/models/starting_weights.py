@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from glomseg.box import box_model, is_box
 from glomseg.errors import InvalidInputError
 from glomseg.models.known_weights import find_weights
+from glomseg.models.model_files import is_safetensors, read_card
 from glomseg.models.openmmlab.keys import renamed
 from glomseg.models.pretrained import openmmlab_names, timm_names, transformers_names
 from glomseg.models.pretrained.description import Colors, check_description, colors_of
@@ -51,6 +52,9 @@ class LoadReport:
     colors
         Mean and standard deviation of red, green and blue, from 0 to 255, that the weights were trained with; None
         where nothing beside the file says.
+    seen
+        The first digits of the hashes of the images that the weights learnt from, or were chosen by, where their card
+        says it.
     """
 
     source: str
@@ -61,6 +65,7 @@ class LoadReport:
     heads: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     colors: Colors | None = None
+    seen: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return the report as lines of text; only long lists of names are shortened."""
@@ -107,11 +112,24 @@ def load_starting_weights(network: nn.Module, weights: str, *, progress: Progres
         colors = colors_of(source.config, source.preprocessor)
         translated = translate(tensors, LAYOUTS)
         if translated is None:
-            return replace(load_matching(network, tensors, source=source.name), colors=colors)
+            report = load_matching(network, tensors, source=source.name)
+            return replace(report, colors=colors, seen=_seen(source))
         report = _load_backbone(network, translated, source=source)
     except InvalidInputError as error:
         raise _named(error, source.name) from error
     return replace(report, colors=colors)
+
+
+def _seen(source: Source) -> tuple[str, ...]:
+    """Return what the card of a model says that it has seen; a file without a card says nothing."""
+    if len(source.files) != 1 or not is_safetensors(source.files[0]):
+        return ()
+    try:
+        known = read_card(source.files[0]).trained_on
+    except InvalidInputError:
+        return ()
+    lists = [known.get(key) for key in ("train_images", "val_images", "start_images")]
+    return tuple(sorted({str(item) for images in lists if isinstance(images, (list, tuple)) for item in images}))
 
 
 def freeze_backbone(network: Segmentor, report: LoadReport) -> None:

@@ -266,7 +266,8 @@ def _run(
     settings, split = read_settings(run), read_split(run.split)
     dataset, hashes = read_dataset_record(run.dataset)
     manifest = read_json(run.manifest, what="manifest")
-    card = describe_model(dataset, settings, split, hashes=hashes, manifest=manifest)
+    seen = read_json(run.weights, what="record of the weights").get("seen", ()) if run.weights.is_file() else ()
+    card = describe_model(dataset, settings, split, hashes=hashes, manifest=manifest, seen=seen)
     memory_bytes = int(settings.run.cache_share * free_memory_bytes() / fabric.world_size)  # each process has its own
     windows = _windows(
         dataset, settings, split, card=card, statistics=statistics, memory_bytes=memory_bytes, progress=progress,

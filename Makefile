@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all check format bench bench-peers bench-slides-peers parity clean
+.PHONY: demo test test-all check format model bench bench-peers bench-slides-peers parity clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('glomseg needs Python 3.11 or later, this is ' + sys.version.split()[0] + '; name another with make PYTHON=python3.12' if sys.version_info < (3, 11) else 0)"
@@ -30,6 +30,10 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+model: $(STAMP)
+	@test -n "$(DATA)" || { echo "make model DATA=path/to/aidpath_pas: docs/model-in-the-box.md says which data"; exit 2; }
+	$(BIN)/python benchmarks/box_model.py "$(DATA)"
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py

@@ -22,7 +22,6 @@ with its 95 % interval and an exact permutation test over groups.
 """
 
 import argparse
-import shutil
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -38,11 +37,8 @@ from glomseg import (
     evaluate_model,
     load_recipe,
     open_dataset,
-    resume_training,
-    train_model,
     write_split,
 )
-from glomseg.config import parse_settings
 from glomseg.errors import GlomsegError, InvalidInputError
 from glomseg.files import read_json, read_text, write_json
 from glomseg.metrics.comparison import compare_counts
@@ -51,6 +47,7 @@ from glomseg.metrics.pixel_intervals import pixel_figures
 from glomseg.training.hardware import Hardware
 from glomseg.types import Dataset
 from timing import print_machine
+from training import claim, train_once
 
 VIEWS = ("plain", "flips")
 Counts = NDArray[np.float64]
@@ -92,24 +89,12 @@ def counts_of(
     folder: Path, dataset: Dataset, settings: Settings, *, held_out: str, hardware: Hardware
 ) -> dict[str, Counts]:
     """Return the (C * C,) confusion counts of the held-out group in each view of one run, trained if need be."""
-    asked = {"held_out": held_out, "settings": settings.model_dump(mode="json")}
-    record, plan, run = folder / "counts.json", folder / "asked.json", folder / "run"
-    if plan.is_file():
-        earlier = read_json(plan, what="record of a run")
-        if parse_settings(earlier["settings"], origin=str(plan)) != settings or earlier["held_out"] != held_out:
-            raise InvalidInputError(
-                f"{str(folder)!r} holds a run of other settings: give the recipe another name, or choose another --out"
-            )
-    write_json(plan, asked)
+    record = folder / "counts.json"
+    claim(folder, settings, held_out=held_out)
     if not record.is_file():
-        split = hold_out(dataset, held_out, seed=settings.run.seed)
+        run, split = folder / "run", hold_out(dataset, held_out, seed=settings.run.seed)
         write_split(folder / "split.json", split)
-        if not (run / "last.safetensors").is_file():
-            if (run / "manifest.json").is_file():
-                resume_training(run, hardware=hardware)
-            else:
-                shutil.rmtree(run, ignore_errors=True)  # stopped before its folder was complete
-                train_model(dataset, settings, out=run, split=split, hardware=hardware)
+        train_once(run, dataset, settings, split=split, hardware=hardware)
         found = {}
         for view in VIEWS:
             result = evaluate_model(
@@ -125,7 +110,6 @@ def counts_of(
             )
             found[view] = result.evaluation.counts.matrix.ravel().tolist()
         write_json(record, found)
-        shutil.rmtree(run / "checkpoints", ignore_errors=True)
     values = read_json(record, what="counts")
     return {view: np.asarray(values[view], np.float64) for view in VIEWS}
 

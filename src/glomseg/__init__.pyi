@@ -1,4 +1,5 @@
 from ._version import __version__ as __version__
+from .box import box_model as box_model
 from .config import Settings as Settings, load_recipe as load_recipe, recipe_names as recipe_names
 from .data.dataset import infer_classes as infer_classes, open_dataset as open_dataset
 from .data.folds import sites_of as sites_of
@@ -79,7 +80,7 @@ from .metrics.pixels import (
 from .metrics.temperature import fit_temperature as fit_temperature, with_temperature as with_temperature
 from .models.build import ARCHITECTURES as ARCHITECTURES, build_model as build_model
 from .models.known_weights import KNOWN_WEIGHTS as KNOWN_WEIGHTS, fetch_weights as fetch_weights
-from .models.model_files import load_model as load_model, save_model as save_model
+from .models.model_files import load_model as load_model, read_card as read_card, save_model as save_model
 from .slides.annotation_record import Annotation as Annotation
 from .slides.annotations import read_annotations as read_annotations
 from .slides.opening import open_slide as open_slide
@@ -140,10 +141,12 @@ from .steps.write_tiles import TileSet as TileSet, write_tiles as write_tiles
 from .types import (
     GLOMERULUS as GLOMERULUS,
     Classes as Classes,
+    DataSource as DataSource,
     Dataset as Dataset,
     Inference as Inference,
     ModelCard as ModelCard,
     Prediction as Prediction,
+    Publication as Publication,
     Region as Region,
     Sample as Sample,
     Scaling as Scaling,

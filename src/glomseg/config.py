@@ -32,6 +32,17 @@ class ModelSettings(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     weights: str | None = None
     """A known name (`glomseg models`), hf:<repository>, a file or a folder; None starts from random numbers."""
+    freeze: Literal["none", "backbone"] = "none"
+    """What stays as the weights have it, its statistics of batch normalisation too."""
+
+    @model_validator(mode="after")
+    def _frozen_is_known(self) -> "ModelSettings":
+        if self.freeze != "none" and self.weights is None:
+            raise ValueError(
+                f"freeze = {self.freeze} without weights would keep a {self.freeze} of random numbers: name weights to "
+                "start from, for example box, or set freeze to none"
+            )
+        return self
 
 
 class ScalingSettings(Section):

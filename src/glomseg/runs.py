@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from glomseg.box import box_model, is_box
 from glomseg.config import Settings, parse_settings
 from glomseg.errors import InvalidInputError, MissingInputError, OutputError
 from glomseg.files import json_text, make_folder, output_error, read_json, read_text, write_json, write_text
@@ -123,7 +124,9 @@ def open_run(path: str | os.PathLike[str]) -> RunFolder:
 
 
 def model_path(path: str | os.PathLike[str]) -> Path:
-    """Return the file that a path stands for: itself, a run folder's best (else last) model, a folder's ensemble."""
+    """Return the file that is meant: itself, a run folder's best (else last) model, a folder's ensemble, or the box."""
+    if is_box(path):
+        return box_model()
     path = Path(path)
     if (path / ENSEMBLE).is_file():
         return path / ENSEMBLE

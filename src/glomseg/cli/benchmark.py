@@ -18,7 +18,7 @@ def benchmark(
     Parameters
     ----------
     model
-        A model file, or a run folder, whose best model is taken.
+        A model file, a run folder, whose best model is taken, or box.
     images
         Files, folders or patterns to take in turn; none draws synthetic tissue.
     size

@@ -19,7 +19,7 @@ _ROWS = (
 
 
 def calibrate(
-    model: Path,
+    model: str,
     data: Path,
     *,
     part: str = "val",
@@ -35,7 +35,7 @@ def calibrate(
     Parameters
     ----------
     model
-        A model file, or a run folder, whose best model is taken.
+        A model file, a run folder, whose best model is taken, or box.
     data
         Folder of tiles and masks.
     part
@@ -43,7 +43,8 @@ def calibrate(
     split
         Split file; the default is the one in the model's run folder.
     out
-        The model file to write; the default is <model>-calibrated.safetensors beside the model.
+        The model file to write; the default is <model>-calibrated.safetensors beside the model, or here for
+        the box.
     device
         auto, cpu, cuda, cuda:1 or mps.
     precision

@@ -39,7 +39,7 @@ def evaluate(
     ----------
     model
         A model file; a run folder, whose best model is taken; the folder of a cross-validation, whose models are taken
-        together; or a .pth checkpoint of MMSegmentation.
+        together; a .pth checkpoint of MMSegmentation; or box, the model that comes with glomseg.
     data
         Folder of tiles and masks.
     part
@@ -47,7 +47,7 @@ def evaluate(
     split
         Split file; the default is the one in the model's run folder.
     out
-        Folder for the tables and pictures; the default is evaluation-<part> beside the model.
+        Folder for the tables and pictures; the default is evaluation-<part> beside the model, or here for the box.
     weights
         A checkpoint of MMSegmentation whose config is given as the model.
     map_
@@ -68,6 +68,7 @@ def evaluate(
     options
         How the data set is read.
     """
+    from glomseg.box import is_box
     from glomseg.runs import model_path
     from glomseg.steps.evaluate import evaluate_model
     from glomseg.steps.evaluation.part import default_part
@@ -77,7 +78,7 @@ def evaluate(
     result = evaluate_model(
         model,
         dataset,
-        out=out or model_path(model).parent / f"evaluation-{part}",
+        out=out or (Path() if is_box(model) else model_path(model).parent) / f"evaluation-{part}",
         weights=weights,
         part=part,
         split=split,

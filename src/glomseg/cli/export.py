@@ -9,7 +9,7 @@ from glomseg.cli.console import say, say_warning
 
 
 def export(
-    model: Path,
+    model: str,
     *,
     format: str = "mmseg",
     out: Annotated[Path, Parameter(name=["--out", "-o"])] = Path("exported"),
@@ -19,7 +19,7 @@ def export(
     Parameters
     ----------
     model
-        A model file, or a run folder, whose best model is taken.
+        A model file, a run folder, whose best model is taken, or box.
     format
         mmseg: a config and a checkpoint of MMSegmentation 1.x.
     out

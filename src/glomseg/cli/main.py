@@ -33,7 +33,7 @@ COMMANDS = (
     ("benchmark", "Measure how fast a model is on this machine."),
     ("import", "Turn a model of MMSegmentation into a glomseg model."),
     ("export", "Write a model for MMSegmentation."),
-    ("models", "List the models and the known weights."),
+    ("models", "List the models and the known weights, or show the card of one."),
 )
 
 app = App(

@@ -2,10 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from glomseg.box import BOX, box_model
 from glomseg.cli.console import progress_bar, say, say_json, show_table
+from glomseg.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from glomseg.models.known_weights import KnownWeights
+    from glomseg.types import ModelCard, Publication
 
 PURPOSES = {
     "fpn_resnet_small": "small and quick, for processors: the default",
@@ -74,23 +77,33 @@ PURPOSES = {
 }
 
 
-def models(*, size: int | None = None, json: bool = False) -> None:
-    """List the models and the known weights.
+def models(model: str | None = None, /, *, size: int | None = None, json: bool = False) -> None:
+    """List the models and the known weights, or show the card of one model.
 
     Parameters
     ----------
+    model
+        Show the card of this model: box, a model file, or a run folder.
     size
         Also count the parameters of each model, and its work on a square image of this many pixels a side, as the
         network sees it; takes about half a minute.
     json
         Print the lists as JSON.
     """
+    if model is not None:
+        if size is not None:
+            raise InvalidInputError(
+                "--size counts the work of all architectures, not of one model: leave one of them out"
+            )
+        show_card(model, json=json)
+        return
     from glomseg.models.known_weights import KNOWN_WEIGHTS, cache_folder
 
     architectures = _architectures(size)
     weights = [_describe(item) for item in KNOWN_WEIGHTS.values()]
     if json:
-        say_json({"size_px": size, "architectures": architectures, "weights": weights, "cache": str(cache_folder())})
+        cache = str(cache_folder())
+        say_json({"size_px": size, "box": BOX, "architectures": architectures, "weights": weights, "cache": cache})
         return
     if size is not None:
         show_table(
@@ -101,6 +114,9 @@ def models(*, size: int | None = None, json: bool = False) -> None:
     say(*(f"{item['name']}: {item['purpose']}" for item in architectures), "")
     if size is None:
         say("their parameters and work on an image of 1024 x 1024 pixels: glomseg models --size 1024", "")
+    say(
+        f"{BOX}: the model in the box, to predict with and to start a training from; its card: glomseg models {BOX}", ""
+    )
     show_table(
         "known weights",
         ["name", "for", "MB", "licence", "cached"],
@@ -121,6 +137,67 @@ def models(*, size: int | None = None, json: bool = False) -> None:
             say(f"    {item['cached_path']}")
     say(f"downloaded on first use, for example by: glomseg train DATA --recipe homework --weights {weights[0]['name']}")
     say(f"cache folder: {cache_folder()}")
+
+
+def show_card(model: str, *, json: bool) -> None:
+    """Print the card of a model."""
+    from dataclasses import asdict
+
+    from glomseg.models.model_files import read_card
+    from glomseg.runs import model_path
+
+    path = model_path(model)
+    card = read_card(path)
+    if json:
+        say_json({"file": str(path), **asdict(card)})
+        return
+    say(f"{path}", f"network: {card.architecture}, classes {', '.join(card.classes.names)}", _scale(card))
+    if card.publication is not None:
+        say(*_publication(card.publication))
+        return
+    say(*(f"{key}: {value}" for key, value in card.trained_on.items() if not isinstance(value, (list, tuple))))
+    say(*(f"{key}: {value}" for key, value in card.metrics.items()))
+    say(*(f"{key}: {value}" for key, value in card.provenance.items()))
+
+
+def say_published(model: str) -> None:
+    """Say in a line which model it is, where it was published."""
+    from glomseg.models.model_files import SUFFIX, read_card
+    from glomseg.runs import model_path
+
+    path = model_path(model)
+    about = read_card(path).publication if path.suffix == SUFFIX else None
+    if about is not None:
+        name = BOX if path == box_model() else path
+        say(
+            f"model: {about.name}, for {about.purpose}, trained on {about.trained_on}; "
+            f"what it must not be used for: glomseg models {name}"
+        )
+
+
+def _scale(card: "ModelCard") -> str:
+    scaling = card.scaling
+    if scaling.mpp is not None:
+        return f"works at {scaling.mpp:g} um per pixel"
+    if scaling.fit_px is not None:
+        return f"works on images fitted into {max(scaling.fit_px)} x {min(scaling.fit_px)} pixels"
+    return f"works at {scaling.factor:.3g} of the images' size, whatever their um per pixel"
+
+
+def _publication(about: "Publication") -> list[str]:
+    """Return what a published model says of itself, a line each."""
+    lines = [f"name: {about.name}", f"for: {about.purpose}", f"trained on: {about.trained_on}"]
+    for source in about.sources:
+        terms = [text for text in (source.citation, source.licence) if text]
+        lines.append(f"  - {source.what}" + (f" ({'; '.join(terms)})" if terms else ""))
+    if about.figures:
+        lines.append(f"measured {about.measured}")
+        for name, (value, low, high) in about.figures.items():
+            lines.append(f"  {name} {100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]")
+    else:
+        lines.append("measured: nothing is said of how good it is")
+    lines += ["must not be used for, and not known of it:", *(f"  - {text}" for text in about.not_for)]
+    return [*lines, f"licence: {about.licence}", f"the whole card: {about.page}"]
 
 
 def _architectures(size_px: int | None) -> list[dict[str, Any]]:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from glomseg.box import BOX
 from glomseg.cli.console import progress_bar, say, say_warning, show_table
+from glomseg.cli.models import say_published
 from glomseg.cli.options import TtaOptions, tta_with
 from glomseg.data.findings import counted
 from glomseg.errors import InvalidInputError
@@ -40,7 +42,7 @@ class SlideOptions:
 
 
 def predict(
-    model: str,
+    model: str = BOX,
     *images: str,
     out: Annotated[Path, Parameter(name=["--out", "-o"])] = Path("predictions"),
     kind: Annotated[str, Parameter(name="--as")] = "auto",
@@ -63,7 +65,7 @@ def predict(
     ----------
     model
         A model file; a run folder, whose best model is taken; the folder of a cross-validation, whose models are taken
-        together; or a .pth checkpoint of MMSegmentation.
+        together; or a .pth checkpoint of MMSegmentation. Left out, or box: the model that comes with glomseg.
     images
         Files, folders or patterns such as "tiles/*.png" and "slides/*.svs".
     out
@@ -73,8 +75,8 @@ def predict(
     weights
         A checkpoint of MMSegmentation whose config is given as the model.
     mpp
-        Micrometres per pixel: of tiles, without which nothing is given in micrometres; of slides, in place of
-        what their files say.
+        Micrometres per pixel: of tiles, without which nothing is given in micrometres, and which the model in the box
+        needs; of slides, in place of what their files say.
     opacity
         Of the colour on tiles, from 0 (none) to 1 (opaque).
     overlays
@@ -93,10 +95,14 @@ def predict(
     """
     from glomseg.steps.predict import predict_images
     from glomseg.steps.predict_slides import predict_slides
-    from glomseg.steps.prediction_inputs import find_inputs
+    from glomseg.steps.prediction_inputs import find_inputs, split_model
 
     settings = _settings(slides or SlideOptions(), mpp=mpp)
+    if weights is None:
+        model, images = split_model((model, *images))
     inputs = find_inputs(images, kind=kind)
+    if weights is None:
+        say_published(model)
     n_failed = 0
     if inputs.tiles:
         tiles = predict_images(

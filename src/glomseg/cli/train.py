@@ -50,8 +50,9 @@ def train(
         Split file, or a folder with train.txt and val.txt; the default is what lies in DATA/splits, and where
         there is nothing a split by group is drawn.
     weights
-        Start from these weights: a name from `glomseg models`, a file (safetensors or .pth), a run or a folder with
-        model.safetensors, or hf:ORGANISATION/NAME[@REVISION] of Hugging Face's hub.
+        Start from these weights: a name from `glomseg models`, such as box, the model that comes with glomseg; a file
+        (safetensors or .pth), a run or a folder with model.safetensors; or hf:ORGANISATION/NAME[@REVISION] of Hugging
+        Face's hub.
     out
         Run folder; the default is runs/<data>-<recipe>-<time>.
     resume

@@ -253,7 +253,7 @@ def _trained_on(cards: Sequence[ModelCard]) -> dict[str, Any]:
     """Return what the members together were trained on, so that no tile that one of them saw passes for new."""
     known = [card.trained_on for card in cards]
     merged: dict[str, Any] = {key: known[0][key] for key in ("data", "mpp") if key in known[0]}
-    for key in ("train_images", "val_images", "train_groups", "val_groups"):
+    for key in ("train_images", "val_images", "start_images", "train_groups", "val_groups"):
         lists = [of[key] for of in known if isinstance(of.get(key), (list, tuple))]
         if lists:
             merged[key] = sorted({str(item) for items in lists for item in items})

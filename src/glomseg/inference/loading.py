@@ -28,9 +28,9 @@ def load_predictor(
     Parameters
     ----------
     path
-        A model file; a run folder, whose best model is taken; the folder of a cross-validation, whose models are
-        taken together, or an ``ensemble.json``; a ``.pth`` checkpoint of MMSegmentation that holds its config; or,
-        with `weights`, a config.
+        "box", the model that comes with the package; a model file; a run folder, whose best model is taken; the folder
+        of a cross-validation, whose models are taken together, or an ``ensemble.json``; a ``.pth`` checkpoint of
+        MMSegmentation that holds its config; or, with `weights`, a config.
     weights
         The checkpoint that belongs to a config.
     device, precision

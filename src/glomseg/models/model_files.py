@@ -8,7 +8,10 @@ import dataclasses
 import json
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -72,28 +75,42 @@ def load_model(path: str | os.PathLike[str]) -> tuple[Segmentor, ModelCard]:
         If the file is damaged, of another kind, or its entries are not those of its architecture.
     """
     path = Path(path)
+    with _opened(path) as file:
+        card = _read_card(path, file.metadata() or {})
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        model = _blank(card)
+        problem = _difference(model.state_dict(), shapes)
+        if problem:
+            raise InvalidInputError(
+                f"model file {str(path)!r} does not hold the weights of a {card.architecture}: {problem}; "
+                "it was damaged or made by another program or version: get it again"
+            )
+        # Copies, so that the model does not depend on the file staying as it is.
+        entries = {name: file.get_tensor(name).clone() for name in shapes}
+    _check_values(path, model.state_dict(), entries)
+    model.load_state_dict(entries, assign=True)
+    return model.eval(), card
+
+
+def read_card(path: str | os.PathLike[str]) -> ModelCard:
+    """Return the card in a model file, without its weights; raises as `load_model` does."""
+    path = Path(path)
+    with _opened(path) as file:
+        return _read_card(path, file.metadata() or {})
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a model file; damage that shows while it is read is an error that names it."""
     _check_kind(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            card = _read_card(path, file.metadata() or {})
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            model = _blank(card)
-            problem = _difference(model.state_dict(), shapes)
-            if problem:
-                raise InvalidInputError(
-                    f"model file {str(path)!r} does not hold the weights of a {card.architecture}: {problem}; "
-                    "it was damaged or made by another program or version: get it again"
-                )
-            # Copies, so that the model does not depend on the file staying as it is.
-            entries = {name: file.get_tensor(name).clone() for name in shapes}
+            yield file
     except SafetensorError as error:
         raise InvalidInputError(
             f"model file {str(path)!r} is damaged or no glomseg model: {error}; "
             "it was probably cut off while it was copied: copy it again"
         ) from error
-    _check_values(path, model.state_dict(), entries)
-    model.load_state_dict(entries, assign=True)
-    return model.eval(), card
 
 
 def is_safetensors(path: Path) -> bool:

@@ -1,6 +1,6 @@
 """A segmentation network: a backbone and the heads on it."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -79,6 +79,23 @@ class Segmentor(nn.Module):
         self.neck = neck
         self.decode_head = decode_head
         self.auxiliary_head = auxiliary_head
+        self.has_frozen_backbone = False
+
+    def freeze_backbone(self) -> None:
+        """Keep the backbone as it is: it learns no more, and in training mode too it works as in evaluation mode.
+
+        So the statistics of batch normalisation stay, and nothing is left out at random.
+        """
+        self.has_frozen_backbone = True
+        self.backbone.requires_grad_(False)
+        self.backbone.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training or evaluation mode; a frozen backbone stays in evaluation mode."""
+        super().train(mode)
+        if self.has_frozen_backbone:
+            self.backbone.eval()
+        return self
 
     def forward(self, images: Tensor) -> Logits:
         """Return the logits for (B, 3, H, W) images, RGB, normalised as the model card says.

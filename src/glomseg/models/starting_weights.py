@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from glomseg.box import box_model, is_box
 from glomseg.errors import InvalidInputError
 from glomseg.models.known_weights import find_weights
+from glomseg.models.model_files import is_safetensors, read_card
 from glomseg.models.openmmlab.keys import renamed
 from glomseg.models.pretrained import openmmlab_names, timm_names, transformers_names
 from glomseg.models.pretrained.description import Colors, check_description, colors_of
@@ -17,6 +19,7 @@ from glomseg.models.pretrained.fitting import check_sizes, fit, is_computed
 from glomseg.models.pretrained.hub import PREFIX, fetch_from_hub
 from glomseg.models.pretrained.layout import Translated, translate
 from glomseg.models.pretrained.source import Source, file_source, folder_source, read_source
+from glomseg.models.segmentor import Segmentor
 from glomseg.progress import Progress
 from glomseg.runs import RunFolder, model_path
 
@@ -49,6 +52,9 @@ class LoadReport:
     colors
         Mean and standard deviation of red, green and blue, from 0 to 255, that the weights were trained with; None
         where nothing beside the file says.
+    seen
+        The first digits of the hashes of the images that the weights learnt from, or were chosen by, where their card
+        says it.
     """
 
     source: str
@@ -59,6 +65,7 @@ class LoadReport:
     heads: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     colors: Colors | None = None
+    seen: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return the report as lines of text; only long lists of names are shortened."""
@@ -86,9 +93,10 @@ def load_starting_weights(network: nn.Module, weights: str, *, progress: Progres
         Changed in place. Entries of another shape (the heads, where the number of classes differs) keep
         their fresh values.
     weights
-        A name from `KNOWN_WEIGHTS`, which is downloaded on first use; ``hf:<organisation>/<name>[@<revision>]``, which
-        is fetched from Hugging Face's hub; a run folder, whose best model is taken; a folder with
-        ``model.safetensors`` or its parts; or a file: safetensors with or without a model card, or a pickle.
+        A name from `KNOWN_WEIGHTS`, which is downloaded on first use; "box", the model in the box;
+        ``hf:<organisation>/<name>[@<revision>]``, which is fetched from Hugging Face's hub; a run folder, whose best
+        model is taken; a folder with ``model.safetensors`` or its parts; or a file: safetensors with or without a
+        model card, or a pickle.
     progress
         Where a download reports.
 
@@ -104,11 +112,44 @@ def load_starting_weights(network: nn.Module, weights: str, *, progress: Progres
         colors = colors_of(source.config, source.preprocessor)
         translated = translate(tensors, LAYOUTS)
         if translated is None:
-            return replace(load_matching(network, tensors, source=source.name), colors=colors)
+            report = load_matching(network, tensors, source=source.name)
+            return replace(report, colors=colors, seen=_seen(source))
         report = _load_backbone(network, translated, source=source)
     except InvalidInputError as error:
         raise _named(error, source.name) from error
     return replace(report, colors=colors)
+
+
+def _seen(source: Source) -> tuple[str, ...]:
+    """Return what the card of a model says that it has seen; a file without a card says nothing."""
+    if len(source.files) != 1 or not is_safetensors(source.files[0]):
+        return ()
+    try:
+        known = read_card(source.files[0]).trained_on
+    except InvalidInputError:
+        return ()
+    lists = [known.get(key) for key in ("train_images", "val_images", "start_images")]
+    return tuple(sorted({str(item) for images in lists if isinstance(images, (list, tuple)) for item in images}))
+
+
+def freeze_backbone(network: Segmentor, report: LoadReport) -> None:
+    """Freeze the backbone of a network that these weights filled.
+
+    Raises
+    ------
+    InvalidInputError
+        If they did not fill all of it: the rest would stay random.
+    """
+    loaded = set(report.loaded)
+    drawn = [f"backbone.{name}" for name, value in network.backbone.named_parameters() if value.ndim > 1]
+    unfilled = [name for name in drawn if name not in loaded]
+    if unfilled:
+        raise InvalidInputError(
+            f"model.freeze = backbone: {report.source!r} does not fill {len(unfilled)} of the {len(drawn)} weights of "
+            f"the backbone ({_shortened(unfilled)}), which would stay random numbers: take weights of this "
+            "architecture, or set model.freeze to none"
+        )
+    network.freeze_backbone()
 
 
 def _named(error: InvalidInputError, source: str) -> InvalidInputError:
@@ -120,6 +161,8 @@ def _find(weights: str, *, progress: Progress | None) -> Source:
     if weights.startswith(PREFIX):
         hub = fetch_from_hub(weights, progress=progress)
         return folder_source(hub.folder, name=hub.name)
+    if is_box(weights):
+        return file_source(box_model())
     path = Path(os.path.expanduser(weights))  # noqa: PTH111  Path.expanduser raises for an unknown user
     if weights and path.is_dir() and not RunFolder(path).manifest.exists():
         return folder_source(path, name=weights)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg._version import __version__
+from glomseg.box import is_box
 from glomseg.data.record import hash_tile
 from glomseg.data.split import read_split
 from glomseg.errors import GlomsegError, InvalidInputError
@@ -105,7 +106,9 @@ def calibrate_model(
         or no temperature makes the probabilities better.
     """
     path = model_path(model)
-    out = Path(out) if out is not None else path.with_name(f"{path.stem}-calibrated{SUFFIX}")
+    if out is None:  # never into the installed package
+        out = (Path() if is_box(model) else path.parent) / f"{path.stem}-calibrated{SUFFIX}"
+    out = Path(out)
     if out.suffix != SUFFIX:
         raise InvalidInputError(f"--out {str(out)!r} has to end in {SUFFIX}: a glomseg model is written")
     if out.exists() and path.exists() and out.samefile(path):

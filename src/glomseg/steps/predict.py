@@ -19,7 +19,7 @@ from glomseg.measure import COMPONENT_COLUMNS, Component, component_rows, connec
 from glomseg.progress import ProgressBars, no_progress
 from glomseg.steps.inputs import find_images, is_image
 from glomseg.steps.naming import file_stems
-from glomseg.types import Classes, TestTimeAugmentation
+from glomseg.types import Classes, ModelCard, TestTimeAugmentation
 
 TABLE = "components.csv"
 """The table of all components, in the output folder; where it is, the masks beside it are predictions too."""
@@ -83,7 +83,7 @@ def predict_images(
     Parameters
     ----------
     model
-        A model file; a run folder, whose best model is taken; or a checkpoint of MMSegmentation with its config in it.
+        As in `load_predictor`: "box" is the model that comes with the package.
     images
         Files, folders and patterns such as ``slides/*.png``.
     out
@@ -91,7 +91,8 @@ def predict_images(
     weights
         A checkpoint of MMSegmentation; `model` is then its config.
     mpp
-        Micrometres per pixel of the images; without it nothing is given in micrometres.
+        Micrometres per pixel of the images; without it nothing is given in micrometres, and a published model that
+        works at a physical scale does not work at all.
     opacity
         Of the overlay, from 0 to 1.
     overlays
@@ -109,7 +110,7 @@ def predict_images(
     MissingInputError
         If a pattern fits nothing, or a folder has no image.
     InvalidInputError
-        If an option makes no sense.
+        If an option makes no sense, or the model needs the micrometres per pixel.
     OutputError
         If a file cannot be written, or would replace one that is not of an earlier prediction.
     """
@@ -121,6 +122,7 @@ def predict_images(
         raise InvalidInputError(f"--min-area {min_area_px} is below zero; 0 keeps every component")
     paths = find_images(images)
     predictor = load_predictor(model, weights=weights, device=device, precision=precision, tta=tta)
+    _check_scale(predictor.card, mpp=mpp)
     classes = predictor.card.classes
     min_area_px = predictor.min_area_px(min_area_px, mpp=mpp)
     out = make_folder(out)
@@ -158,6 +160,16 @@ def predict_images(
         _write_table(out, predicted, classes=classes)
     notes = (*predictor.notes, scale_note(predictor.card, mpp=mpp), _older_note(out, predicted))
     return PredictionResult(images=tuple(predicted), failed=failed, notes=tuple(filter(None, notes)), out=out)
+
+
+def _check_scale(card: ModelCard, *, mpp: float | None) -> None:
+    """Raise where a published model, which meets strangers' images, would have to guess how large their pixels are."""
+    if card.publication is not None and card.scaling.mpp is not None and mpp is None:
+        raise InvalidInputError(
+            f"the model {card.publication.name!r} works at {card.scaling.mpp:g} um per pixel, and nothing says how "
+            "large the pixels of these tiles are: give --mpp; scans at 20x have about 0.5 um per pixel, at 40x about "
+            "0.25"
+        )
 
 
 def _predict(

@@ -1,5 +1,6 @@
-"""Which of the files to predict are tiles and which are slides."""
+"""What the words of a prediction stand for: a model, tiles, slides."""
 
+import glob
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +8,21 @@ from pathlib import Path
 
 import tifffile
 
-from glomseg.errors import GlomsegError, InvalidInputError, UnsafeFileError, did_you_mean
+from glomseg.box import BOX, box_model, is_box
+from glomseg.errors import GlomsegError, InvalidInputError, MissingInputError, UnsafeFileError, did_you_mean
 from glomseg.images import IMAGE_SUFFIXES, image_header
+from glomseg.inference.loading import CHECKPOINT_SUFFIXES
+from glomseg.models.model_files import SUFFIX, is_safetensors
+from glomseg.runs import ENSEMBLE, RunFolder
 from glomseg.steps.inputs import find_images
 
 SLIDE_SUFFIXES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".dcm", ".svslide", ".vms", ".vmu"})
 """Suffixes, in lower case, of files that are always slides."""
 
 KINDS = ("auto", "tile", "slide")
+
+_MODEL_SUFFIXES = (SUFFIX, *CHECKPOINT_SUFFIXES, ".json", ".py")
+"""Ends of models, and of records and configs that stand for models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +67,50 @@ def find_inputs(inputs: Sequence[str | os.PathLike[str]], *, kind: str = "auto")
             dicom_folders.add(path.parent)
         slides.append(path)
     return PredictionInputs(tiles=tuple(tiles), slides=tuple(slides))
+
+
+def split_model(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Return the model and the inputs that words stand for, the first of which may be a model; without one, the box.
+
+    A model is the name of the one in the box, the folder of a training or a cross-validation, a safetensors file, or a
+    path that ends as models and configs do. Nothing that may be a mistyped model is taken for an input. `words` are
+    one or more.
+
+    Raises
+    ------
+    MissingInputError
+        If the first word is neither a model nor an input that is there.
+    InvalidInputError
+        If the first word is a file of another kind, or a model stands behind the first input.
+    """
+    late = next((word for word in words[1:] if _is_model(word, by_suffix=(SUFFIX,))), None)
+    if late is not None:
+        raise InvalidInputError(f"{late!r} is a model: name one model, before the files that it is to predict")
+    first, path = words[0], Path(words[0])
+    if _is_model(first, by_suffix=_MODEL_SUFFIXES):
+        return first, tuple(words[1:])
+    is_known = path.suffix.lower() in IMAGE_SUFFIXES | SLIDE_SUFFIXES
+    if path.is_file() and not is_known:
+        raise InvalidInputError(
+            f"{first!r} is neither a model nor an image by its name and its first bytes; write `{BOX}` before it "
+            "to have it read as an image by the model in the box"
+        )
+    if not (is_known or path.exists() or glob.has_magic(first)):
+        raise MissingInputError(
+            f"{first!r} is neither a model nor an image: it does not exist. The first word may be a model: a model "
+            f"file, the folder of a training, or {BOX}, which is taken where none is named"
+        )
+    return os.fspath(box_model()), tuple(words)
+
+
+def _is_model(word: str, *, by_suffix: tuple[str, ...]) -> bool:
+    if is_box(word):
+        return True
+    path = Path(word)
+    if path.is_dir():
+        run = RunFolder(path)
+        return (path / ENSEMBLE).is_file() or (run.manifest.is_file() and run.settings.is_file())
+    return path.suffix.lower() in by_suffix or (path.is_file() and is_safetensors(path))
 
 
 def is_slide(path: Path) -> bool:

@@ -30,7 +30,7 @@ from glomseg.files import read_json, sha256_of, write_json
 from glomseg.memory import free_memory_bytes
 from glomseg.models.build import build_model
 from glomseg.models.segmentor import Segmentor
-from glomseg.models.starting_weights import LoadReport, load_starting_weights
+from glomseg.models.starting_weights import LoadReport, freeze_backbone, load_starting_weights
 from glomseg.progress import OnMessage, ProgressBars, no_message, no_progress
 from glomseg.runs import RunFolder, create_run, open_run, read_metrics, read_settings, write_settings
 from glomseg.steps.before_training import as_trained, explain_windows, say_advice, settle_reference
@@ -174,6 +174,8 @@ def resume_training(
     network = _build_network(settings, dataset)
     if not folder.checkpoint_steps():
         _load_weights(network, settings, progress=progress, message=message)
+    elif settings.model.freeze == "backbone":
+        network.freeze_backbone()
     train_part = replace(dataset, samples=dataset.select(read_split(folder.split).train))
     return _run(
         fabric, folder, network=network, statistics=scan_masks(train_part), precision=precision, resume=True,
@@ -220,6 +222,8 @@ def _load_weights(
         report = load_starting_weights(network, settings.model.weights, progress=bar)
     for line in report.lines():
         message(line)
+    if settings.model.freeze == "backbone":
+        freeze_backbone(network, report)
     return report
 
 
@@ -262,7 +266,8 @@ def _run(
     settings, split = read_settings(run), read_split(run.split)
     dataset, hashes = read_dataset_record(run.dataset)
     manifest = read_json(run.manifest, what="manifest")
-    card = describe_model(dataset, settings, split, hashes=hashes, manifest=manifest)
+    seen = read_json(run.weights, what="record of the weights").get("seen", ()) if run.weights.is_file() else ()
+    card = describe_model(dataset, settings, split, hashes=hashes, manifest=manifest, seen=seen)
     memory_bytes = int(settings.run.cache_share * free_memory_bytes() / fabric.world_size)  # each process has its own
     windows = _windows(
         dataset, settings, split, card=card, statistics=statistics, memory_bytes=memory_bytes, progress=progress,

@@ -2,7 +2,7 @@
 
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,12 +19,18 @@ from glomseg.types import Dataset, ModelCard, Split
 
 
 def describe_model(
-    dataset: Dataset, settings: Settings, split: Split, *, hashes: Mapping[str, str], manifest: Mapping[str, Any]
+    dataset: Dataset,
+    settings: Settings,
+    split: Split,
+    *,
+    hashes: Mapping[str, str],
+    manifest: Mapping[str, Any],
+    seen: Sequence[str] = (),
 ) -> ModelCard:
     """Return the card of the model that a run trains, its metrics still empty.
 
     The first 16 digits of the images' hashes tell, wherever the model is evaluated, which of the tiles
-    it has seen.
+    it has seen; `seen` are those of the images that its starting weights had seen.
     """
     assert settings.scaling.factor is not None or settings.scaling.fit_px is not None
     image_hashes = {name: digest.partition(":")[0][:16] for name, digest in hashes.items()}
@@ -47,6 +53,7 @@ def describe_model(
             "val_groups": sorted({groups[name] for name in split.val}),
             "train_images": [image_hashes[name] for name in split.train],
             "val_images": [image_hashes[name] for name in split.val],
+            **({"start_images": list(seen)} if seen else {}),
         },
         provenance={
             "glomseg": manifest["versions"]["glomseg"],

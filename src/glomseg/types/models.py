@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from glomseg.errors import InvalidInputError, did_you_mean
 from glomseg.stain import Look
 from glomseg.types.classes import Classes
+from glomseg.types.publication import Publication
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -198,6 +199,8 @@ class ModelCard:
         Figures of the step whose weights these are, with the part they were measured on.
     provenance
         Program version, recipe, seed, date, starting weights.
+    publication
+        What it says of itself to others; None for a model that was not published.
     """
 
     architecture: str
@@ -212,3 +215,4 @@ class ModelCard:
     trained_on: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    publication: Publication | None = None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from glomseg._version import __version__
+from glomseg.data.findings import counted
 from glomseg.data.predictions import KeptPrediction, read_predictions, write_predictions
 from glomseg.data.tiles import read_tile_mask
 from glomseg.errors import InvalidInputError
@@ -18,7 +19,7 @@ from glomseg.metrics.object_evaluation import measure_objects
 from glomseg.metrics.pixels import count_pixels
 from glomseg.progress import ProgressBars, no_progress
 from glomseg.steps.evaluation.files import EVALUATION_FILE, write_evaluation
-from glomseg.steps.evaluation.notes import notes_on_groups
+from glomseg.steps.evaluation.notes import START_SAW, notes_on_groups
 from glomseg.types import Dataset
 
 
@@ -85,7 +86,9 @@ def write_pooled_evaluation(
             bar(done, len(samples))
     evaluation = evaluate_counts(tiles, dataset.classes)
     failed = {name: str(reason) for record in records for name, reason in record["failed"].items()}
-    all_notes = (*notes, *notes_on_groups(evaluation))
+    n_leaking = sum(any(START_SAW in note for note in record["notes"]) for record in records)
+    leak = f"Held-out tiles of {counted(n_leaking, 'fold')} {START_SAW}: the figures flatter, do not report them."
+    all_notes = (*([leak] if n_leaking else []), *notes, *notes_on_groups(evaluation))
     kept_tiles: list[KeptPrediction] = [kept[sample.name][1] for sample in samples]
     write_predictions(out, dataset, kept_tiles)
     save_confusion_matrix(out / "confusion_matrix", evaluation.counts, evaluation.classes)
@@ -119,7 +122,7 @@ def write_pooled_evaluation(
 
 def _record(folder: Path) -> Mapping[str, Any]:
     record = read_json(folder / EVALUATION_FILE, what="evaluation")
-    wanted = ("model", "device", "precision", "failed", "tiles")
+    wanted = ("model", "device", "precision", "failed", "tiles", "notes")
     if not isinstance(record, Mapping) or not all(key in record for key in wanted):
         raise InvalidInputError(f"evaluation {str(folder / EVALUATION_FILE)!r} is damaged; remove it to evaluate again")
     return record

@@ -7,6 +7,8 @@ from glomseg.metrics.evaluation import Evaluation
 from glomseg.metrics.intervals import MIN_GROUPS
 from glomseg.types import ModelCard
 
+START_SAW = "were seen by the weights that the training started from"
+
 
 def evaluation_notes(
     card: ModelCard,
@@ -35,6 +37,10 @@ def evaluation_notes(
             f"{len(trained)} of the {len(tiles)} tiles were trained on: these figures say how well the model "
             "remembers, not how well it finds glomeruli elsewhere."
         )
+    of_start = _listed(card, "start_images")
+    n_known = sum(image_hashes[tile.name] in of_start for tile in tiles if tile.name not in trained)
+    if n_known:
+        notes.append(f"{n_known} of the {len(tiles)} tiles {START_SAW}: the figures are not those of new slides.")
     if n_chosen:
         notes.append(
             f"{n_chosen} of the {len(tiles)} tiles chose the step at which the model was kept: "

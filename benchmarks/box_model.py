@@ -61,13 +61,15 @@ def pretrain(out: Path, *, recipes: Path = RECIPES, hardware: Hardware) -> Path:
     with progress_bar("drawing tiles", unit="tile") as bar:
         folder = write_synthetic_dataset(out / "synthetic", **drawing, progress=lambda done, n: bar(done, n, ""))
     dataset = open_dataset(folder, mpp=drawing["mpp"])
-    return _train(out / "pretrained", dataset, load_recipe(str(recipes / "pretrain.toml")), hardware=hardware)
+    settings = load_recipe(str(recipes / "pretrain.toml"))
+    return _train(out / "pretrained", dataset, settings, split=None, hardware=hardware)  # some slides only validate
 
 
 def finetune(out: Path, dataset: Dataset, *, start: Path, recipes: Path = RECIPES, hardware: Hardware) -> Path:
     """Return the model that went on from `start` on all tiles of a data set."""
     settings = load_recipe(str(recipes / "finetune.toml"), [f"model.weights='''{start}'''"])
-    return _train(out / "finetuned", dataset, settings, start=sha256_of(start), hardware=hardware)
+    split = all_of(dataset, seed=settings.run.seed)
+    return _train(out / "finetuned", dataset, settings, split=split, start=sha256_of(start), hardware=hardware)
 
 
 def publish(model: Path, path: Path, *, dataset: Dataset, figures: Path | None, recipes: Path = RECIPES) -> ModelCard:
@@ -129,11 +131,12 @@ def _measured(figures: Path, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _train(folder: Path, dataset: Dataset, settings: Settings, *, start: str = "", hardware: Hardware) -> Path:
+def _train(
+    folder: Path, dataset: Dataset, settings: Settings, *, split: Split | None, start: str = "", hardware: Hardware
+) -> Path:
     # The weights' place may change from call to call; their bytes say what they are.
     named = settings.model_copy(update={"model": settings.model.model_copy(update={"weights": None})})
     claim(folder, named, start=start)
-    split = all_of(dataset, seed=settings.run.seed)
     return train_once(
         folder / "run", dataset, settings, split=split, hardware=hardware, progress=progress_bar, message=say
     )

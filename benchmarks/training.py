@@ -29,12 +29,14 @@ def train_once(
     dataset: Dataset,
     settings: Settings,
     *,
-    split: Split,
+    split: Split | None,
     hardware: Hardware,
     progress: ProgressBars = no_progress,
     message: OnMessage = no_message,
 ) -> Path:
     """Return the model of the last step of a run, trained if need be; one that was stopped goes on.
+
+    Without a split some groups are set aside for validation, as `train_model` does.
 
     Raises
     ------

@@ -11,9 +11,9 @@ The table has a section a recipe, the first being what the others are compared w
     set = ["loss.dice=1.0", "loss.cross_entropy=0.5"]    # as for glomseg train --set
 
 For each group in turn: that group is the test part, the next one the validation part, the others are trained on, for
-the same number of steps with every recipe. What is done is not done again, and a run that was stopped goes on, so the
-call can be repeated at any time, also with more recipes, groups or seeds. Runs of other settings under the same name
-are refused.
+the same number of steps with every recipe. What recipes leave to the data is chosen on each training part by itself.
+What is done is not done again, and a run that was stopped goes on, so the call can be repeated at any time, also with
+more recipes, groups or seeds. Runs of other settings under the same name are refused.
 
 Prints for the model that is best by validation and for that of the last step: the figures of all held-out groups
 together, counts of all seeds added up; the range over the seeds; and the difference to the first recipe, paired by
@@ -205,9 +205,10 @@ def main() -> None:
             for model in MODELS:
                 found[model][name].append([run[model] for run in runs])
     steps = next(iter(recipes.values())).run.steps
+    length = f"{steps} steps" if isinstance(steps, int) else "as many steps as each training part asks for"
     for model, title in (("best", "best by validation"), ("last", "last step")):
         counts = {name: np.array(item) for name, item in found[model].items()}
-        print(f"\n{title}; {steps} steps, {len(seeds)} seeds, {len(groups)} groups held out")
+        print(f"\n{title}; {length}, {len(seeds)} seeds, {len(groups)} groups held out")
         print("\n".join([*rows(counts), "", *by_group(counts, groups)]))
 
 

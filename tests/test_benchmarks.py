@@ -150,6 +150,8 @@ def test_tables_of_recipes(benchmark, tmp_path):
             module.read_table(table, steps=None)
     table.write_text('[a]\n[b]\nset = ["run.steps=7"]', encoding="utf-8")
     assert [item.run.steps for item in module.read_table(table, steps=5).values()] == [5, 5]
+    table.write_text("[a]\n[b]", encoding="utf-8")
+    assert [item.run.steps for item in module.read_table(table, steps=None).values()] == ["auto", "auto"]
 
 
 def test_each_group_is_held_out_and_the_next_validates(benchmark, tiny_dataset):

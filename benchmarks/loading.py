@@ -22,6 +22,9 @@ from timing import measure, parse_quick, print_machine, print_torch, ratio, spre
 FIRST_BATCHES = 3
 """Not timed: worker processes start and fill their queues."""
 
+CHOSEN = ("scaling.mpp=2", "crop.size_px=128", "run.batch_size=8")
+"""What the default recipe chooses for glomeruli."""
+
 
 def windows_of(dataset: Dataset, settings: Settings, *, in_memory: bool) -> WindowDataset:
     """Return the stream of windows as a training run makes it."""
@@ -60,9 +63,9 @@ def appetite(settings: Settings) -> float:
     network = build_model(settings.model.architecture, n_classes=2, **settings.model.options)
     network = network.to(memory_format=torch.channels_last).train()
     optimizer, loss_of = make_optimizer(network, settings.optimizer, fused=True), TrainingLoss(settings.loss)
-    size_px, batch_size = settings.crop.size_px, settings.run.batch_size
-    images = torch.randn(batch_size, 3, size_px, size_px).contiguous(memory_format=torch.channels_last)
-    masks = torch.randint(0, 2, (batch_size, size_px, size_px))
+    batch_size, window_px = settings.run.rhythm().batch_size, settings.crop.window_px
+    images = torch.randn(batch_size, 3, *window_px).contiguous(memory_format=torch.channels_last)
+    masks = torch.randint(0, 2, (batch_size, *window_px))
     dtype = autocast_dtype(choose_precision("auto", torch.device("cpu")))
 
     def step() -> None:
@@ -78,7 +81,8 @@ def appetite(settings: Settings) -> float:
 
 def main(*, quick: bool) -> None:
     n_rounds, n_batches = (1, 2) if quick else (5, 12)
-    default = load_recipe("default")
+    default = load_recipe("default", CHOSEN)
+    recipes = {"default": default, "homework": load_recipe("homework")}
     if default.model.architecture not in ARCHITECTURES:
         print(f"\nloading: skipped, there is no network {default.model.architecture!r} yet")
         return
@@ -89,7 +93,7 @@ def main(*, quick: bool) -> None:
         )
         dataset = open_dataset(root, mpp=512 / size_px)
         streams = {
-            (recipe, place): windows_of(dataset, load_recipe(recipe), in_memory=place == "memory")
+            (recipe, place): windows_of(dataset, recipes[recipe], in_memory=place == "memory")
             for recipe in ("default", "homework")
             for place in ("memory", "disk")
         }
@@ -99,11 +103,11 @@ def main(*, quick: bool) -> None:
             for (recipe, place), windows in streams.items():
                 for workers in (0, 1, 2):
                     seconds = seconds_per_window(
-                        windows, workers=workers, n_batches=n_batches, batch_size=default.run.batch_size
+                        windows, workers=workers, n_batches=n_batches, batch_size=default.run.rhythm().batch_size
                     )
                     loaded.setdefault((recipe, place, workers), []).append(seconds)
             eaten.append(appetite(default))
-    print(f"\nwindows of {default.crop.size_px} pixels from {size_px} x {size_px} tiles, {n_rounds} rounds")
+    print(f"\nwindows of {default.crop.window_px[0]} pixels from {size_px} x {size_px} tiles, {n_rounds} rounds")
     print(f"  {default.model.architecture} takes one every {spread(eaten)}")
     for (recipe, place, workers), seconds in loaded.items():
         name = f"{recipe}, tiles in {place}" if place == "memory" else f"{recipe}, tiles from disk"

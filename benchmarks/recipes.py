@@ -11,14 +11,15 @@ The table has a section a recipe, the first being what the others are compared w
     set = ["loss.dice=1.0", "loss.cross_entropy=0.5"]    # as for glomseg train --set
 
 For each group in turn: that group is the test part, and all others are trained on. Nothing is chosen by validation: the
-model of the last step is judged, as an image shows it and by the mean over its four flips. What is done is not done
-again, and a run that was stopped goes on, so the call can be repeated at any time, also with more recipes, groups or
-seeds. Runs of other settings under the same name are refused. --always names groups, by a pattern such as 'SYN_*',
-that are trained on whatever is held out and are never held out themselves.
+model of the last step is judged, as an image shows it and by the mean over its four flips. What recipes leave to the
+data is chosen on each training part by itself. What is done is not done again, and a run that was stopped goes on, so
+the call can be repeated at any time, also with more recipes, groups or seeds. Runs of other settings under the same
+name are refused. --always names groups, by a pattern such as 'SYN_*', that are trained on whatever is held out and are
+never held out themselves.
 
-Prints for each way to predict: the figures of all held-out groups together, counts of all seeds added up; the range
-over the seeds; and the difference to the first recipe, paired by group,
-with its 95 % interval and an exact permutation test over groups.
+Prints how much a run of each recipe learnt from: the pixels of all its windows, as the network saw them. Then for each
+way to predict: the figures of all held-out groups together, counts of all seeds added up; the range over the seeds; and
+the difference to the first recipe, paired by group, with its 95 % interval and an exact permutation test over groups.
 """
 
 import argparse
@@ -44,6 +45,7 @@ from glomseg.files import read_json, read_text, write_json
 from glomseg.metrics.comparison import compare_counts
 from glomseg.metrics.intervals import group_intervals
 from glomseg.metrics.pixel_intervals import pixel_figures
+from glomseg.runs import open_run, read_settings
 from glomseg.training.hardware import Hardware
 from glomseg.types import Dataset
 from timing import print_machine
@@ -54,7 +56,7 @@ Counts = NDArray[np.float64]
 
 
 def read_table(path: Path, *, steps: int | None) -> dict[str, Settings]:
-    """Return the settings of every recipe of a table by its name, all of them with as many steps."""
+    """Return the settings of every recipe of a table by its name; `steps` takes the place of their own."""
     try:
         sections = tomllib.loads(read_text(path, what="table of recipes", max_bytes=2**20))
     except tomllib.TOMLDecodeError as error:
@@ -68,8 +70,8 @@ def read_table(path: Path, *, steps: int | None) -> dict[str, Settings]:
             )
         overrides = [*section.get("set", ()), *([] if steps is None else [f"run.steps={steps}"])]
         recipes[name] = load_recipe(section.get("recipe", "default"), overrides)
-    if not recipes or len({settings.run.steps for settings in recipes.values()}) > 1:
-        raise InvalidInputError(f"table of recipes {str(path)!r} needs recipes of equally many steps; give --steps")
+    if not recipes:
+        raise InvalidInputError(f"table of recipes {str(path)!r} has no recipe")
     return recipes
 
 
@@ -112,6 +114,14 @@ def counts_of(
         write_json(record, found)
     values = read_json(record, what="counts")
     return {view: np.asarray(values[view], np.float64) for view in VIEWS}
+
+
+def megapixels_of(run: Path) -> float:
+    """Return how many million pixels of windows the network saw in a run."""
+    settings = read_settings(open_run(run))
+    height, width = settings.crop.input_px
+    rhythm = settings.run.rhythm()
+    return rhythm.steps * rhythm.batch_size * height * width / 1e6
 
 
 def rows(counts: Mapping[str, NDArray[np.float64]]) -> list[str]:
@@ -173,6 +183,7 @@ def main() -> None:
     seeds = [int(word) for word in options.seeds.split(",")]
     hardware = Hardware(device=options.device, precision=options.precision)
     print_machine("torch", "glomseg")
+    megapixels: dict[str, list[float]] = {}
     found: dict[str, dict[str, list[list[Counts]]]] = {view: {} for view in VIEWS}
     for name, settings in recipes.items():
         for view in VIEWS:
@@ -183,13 +194,16 @@ def main() -> None:
             for group in groups:
                 folder = options.out / name / group / f"seed{seed}"
                 runs.append(counts_of(folder, dataset, seeded, held_out=group, hardware=hardware))
+                megapixels.setdefault(name, []).append(megapixels_of(folder / "run"))
                 print(f"done: {name}, {group} held out, seed {seed}", file=sys.stderr, flush=True)
             for view in VIEWS:
                 found[view][name].append([run[view] for run in runs])
-    steps = next(iter(recipes.values())).run.steps
+    print("\nlearnt from, in megapixels of windows a run")
+    for name, work in megapixels.items():
+        print(f"{name:<16} {np.mean(work):.0f}")
     for view, title in (("plain", "as the image is"), ("flips", "mean over four flips")):
         counts = {name: np.array(item) for name, item in found[view].items()}
-        print(f"\n{title}; {steps} steps, {len(seeds)} seeds, {len(groups)} groups held out")
+        print(f"\n{title}; {len(seeds)} seeds, {len(groups)} groups held out")
         print("\n".join([*rows(counts), "", *by_group(counts, groups)]))
 
 

@@ -5,11 +5,13 @@ range here; an unknown key is an error that names the nearest one.
 """
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -23,6 +25,19 @@ Side = Annotated[int, Field(ge=32, le=4096)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Level = Annotated[float, Field(ge=0, le=255)]
 Spread = Annotated[float, Field(gt=0)]
+Auto = Literal["auto"]
+AUTO: Auto = "auto"
+"""Left to the data: `glomseg.data.choices.settle` puts a number in its place before a training begins."""
+_Value = TypeVar("_Value")
+
+
+def _settled(value: _Value | Auto, key: str) -> _Value:
+    """Return a value that is no longer left to the data."""
+    if value == AUTO:
+        raise InvalidInputError(
+            f"{key} is left to the data and no data have been looked at yet: `train_model` does that, or give a number"
+        )
+    return value
 
 
 class ModelSettings(Section):
@@ -48,7 +63,7 @@ class ModelSettings(Section):
 class ScalingSettings(Section):
     """The working size; see `glomseg.types.Scaling`."""
 
-    mpp: float | None = Field(default=2.0, gt=0)
+    mpp: Annotated[float, Field(gt=0)] | Auto | None = 2.0
     factor: float | None = Field(default=None, gt=0, le=16)
     """For tiles of unknown mpp; None chooses it from the size of the objects in the training masks."""
     fit_px: tuple[int, int] | None = None
@@ -57,7 +72,7 @@ class ScalingSettings(Section):
     def scaling(self, *, factor: float) -> Scaling:
         """Return the scaling with `factor` where the settings leave it open."""
         return Scaling(
-            mpp=self.mpp,
+            mpp=_settled(self.mpp, "scaling.mpp"),
             factor=factor if self.factor is None else self.factor,
             fit_px=self.fit_px,
             interpolation=self.interpolation,
@@ -90,7 +105,7 @@ class CropSettings(Section):
     """
 
     method: Literal["centered", "resize_then_crop"] = "centered"
-    size_px: Side | tuple[Side, Side] = 256
+    size_px: Side | tuple[Side, Side] | Auto = 256
     """The side, or (height, width)."""
     padded_px: tuple[Side, Side] | None = None
     """(height, width) that windows are padded to where that is more, with ignored pixels of the mean colour."""
@@ -116,7 +131,10 @@ class CropSettings(Section):
     @property
     def window_px(self) -> tuple[int, int]:
         """Height and width of a window as it is cut."""
-        return (self.size_px, self.size_px) if isinstance(self.size_px, int) else self.size_px
+        if isinstance(self.size_px, int):
+            return self.size_px, self.size_px
+        size: tuple[int, int] = _settled(self.size_px, "crop.size_px")
+        return size
 
     @property
     def input_px(self) -> tuple[int, int]:
@@ -219,12 +237,31 @@ class InferenceSettings(Section):
         return self
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rhythm:
+    """How long a run is, what it takes at a step, and after how many steps it validates: numbers, whoever chose them.
+
+    Attributes
+    ----------
+    steps
+        Of the whole run.
+    batch_size
+        Windows a step, over all processes.
+    val_every
+        Steps between validations.
+    """
+
+    steps: int
+    batch_size: int
+    val_every: int
+
+
 class RunSettings(Section):
     """Length, rhythm and seed of the run."""
 
-    steps: int = Field(default=800, ge=1)
-    batch_size: int = Field(default=8, ge=1)
-    val_every: int = Field(default=400, ge=1)
+    steps: Positive | Auto = 800
+    batch_size: Positive | Auto = 8
+    val_every: Positive | Auto = 400
     save_every: int = Field(default=400, ge=1)
     log_every: int = Field(default=20, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
@@ -237,6 +274,14 @@ class RunSettings(Section):
     cache_share: float = Field(default=0.5, ge=0, le=0.9)
     """Share of the free memory that decoded tiles may fill; a larger set is decoded as it is used."""
     channels_last: bool = True
+
+    def rhythm(self) -> Rhythm:
+        """Return the numbers that a recipe may leave to the data; raise InvalidInputError while one still is."""
+        return Rhythm(
+            steps=_settled(self.steps, "run.steps"),
+            batch_size=_settled(self.batch_size, "run.batch_size"),
+            val_every=_settled(self.val_every, "run.val_every"),
+        )
 
 
 class Settings(Section):
@@ -326,10 +371,15 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     section[parts[-1]] = value
 
 
+_ALTERNATIVE = re.compile(r"(constrained-)?(int|float)$|tuple\[|literal\[")
+"""What pydantic adds to the place of an error: which of the alternatives that a setting has it tried."""
+
+
 def _explain(error: Any) -> str:
     location = [str(part) for part in error["loc"]]
     key = ".".join(location)
     if error["type"] != "extra_forbidden":
+        key = ".".join(part for part in location if not _ALTERNATIVE.match(part))
         return f"{key} = {error.get('input')!r}: {error['msg'].removeprefix('Value error, ')}"
     known = _known_keys()
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5) or _same_last_part(key, known)

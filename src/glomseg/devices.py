@@ -7,6 +7,7 @@ from functools import lru_cache
 import torch
 
 from glomseg.errors import InvalidInputError
+from glomseg.memory import free_memory_bytes
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
@@ -30,6 +31,13 @@ def choose_device(device: str) -> torch.device:
     if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise InvalidInputError(f"--device {device!r}: this PyTorch sees no Apple GPU; `glomseg doctor` says more")
     return chosen
+
+
+def free_device_bytes(device: torch.device) -> int:
+    """Return the memory that is free for use on a device right now; GPUs that share the machine's have that."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return free_memory_bytes()
 
 
 def choose_precision(requested: str, device: torch.device) -> str:

@@ -19,7 +19,8 @@ def dataset(tiny_dataset):
 
 
 def settings_of(*overrides):
-    return load_recipe("default", ["scaling.factor=1.0", "crop.size_px=32", "run.batch_size=4", *overrides])
+    numbers = ["scaling.factor=1.0", "scaling.mpp=2", "crop.size_px=32", "run.batch_size=4", "run.val_every=2"]
+    return load_recipe("default", [*numbers, *overrides])
 
 
 def test_facts_come_first_and_warnings_last(dataset):

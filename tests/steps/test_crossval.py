@@ -97,7 +97,7 @@ def test_a_folder_holds_everything_it_promises(finished):
     record = content(out / "crossval.json")
     assert record["finished"] is True
     assert record["made_of"]["settings"]["scaling"]["factor"] > 0
-    assert any("The working size is one for all folds" in note for note in record["notes"])
+    assert any("was chosen on the masks of all" in note for note in record["notes"])
 
 
 def test_every_tile_was_predicted_by_the_model_that_never_saw_its_group(finished):
@@ -304,7 +304,7 @@ def test_other_settings_are_refused_by_name(dataset, begun, overrides, keywords,
 
 def test_other_data_are_refused_by_name(dataset, begun):
     with pytest.raises(InvalidInputError, match=r"begun with another data.mpp: null then, 0.5 now"):
-        validated(replace(dataset, mpp=0.5), begun, "scaling.factor=1.0")
+        validated(replace(dataset, mpp=0.5), begun, "scaling.mpp=none", "scaling.factor=1.0")
     grouped = replace(dataset, samples=tuple(replace(item, group=f"{item.group}x") for item in dataset.samples))
     with pytest.raises(InvalidInputError, match=r"begun with another data.groups_sha256"):
         validated(grouped, begun)
@@ -352,6 +352,7 @@ def test_tiles_of_no_part_are_left_out_and_leaks_into_the_test_part_are_said(dat
     from glomseg.steps.crossvalidation.plan import make_plan
 
     options = {"folds": 2, "sites": None, "val": 0.2, "seed": 0, "choices": [], "precision": "32-true"}
+    options["device"] = torch.device("cpu")
     plan = make_plan(dataset, settings(), split=split, **options)
     assert len(plan.dataset) == 10
     assert [sample.name for sample in plan.development.samples] == names[:7]

@@ -95,10 +95,26 @@ def test_a_run_leaves_everything_it_promises(tiny_dataset, tmp_path):
 
 
 def test_tiles_of_unknown_mpp_give_a_model_without_a_working_mpp(tiny_dataset, tmp_path):
+    recipe = settings("run.steps=2", "scaling.mpp=2")
     for mpp, working in ((None, None), (1.0, 2.0)):
         out = tmp_path / str(mpp)
-        train_model(open_dataset(tiny_dataset, mpp=mpp), settings("run.steps=2"), out=out, hardware=CPU)
+        train_model(open_dataset(tiny_dataset, mpp=mpp), recipe, out=out, hardware=CPU)
         assert load_model(out / "best.safetensors")[1].scaling.mpp == working
+
+
+def test_what_the_recipe_leaves_to_the_tiles_is_chosen_said_and_written_down(tiny_dataset, tmp_path):
+    lines: list[str] = []
+    numbers = [item for item in TINY if item.split("=")[0] in ("model.architecture", "model.options", "run.workers")]
+    recipe = load_recipe("default", [*numbers, "run.steps=2"])
+    train_model(open_dataset(tiny_dataset, mpp=5.0), recipe, out=tmp_path / "run", hardware=CPU, message=lines.append)
+    chosen = read_settings(RunFolder(tmp_path / "run"))
+    assert (chosen.scaling.mpp, chosen.scaling.factor, chosen.crop.size_px) == (5.0, 1.0, 64)
+    assert (chosen.run.steps, chosen.run.batch_size, chosen.run.val_every) == (2, 8, 150)
+    assert "auto" not in (tmp_path / "run" / "settings.json").read_text()
+    for key in ("scaling.mpp=5: ", "crop.size_px=64: ", "run.batch_size=8: ", "run.val_every=150: "):
+        assert any(line.startswith(key) for line in lines), key
+    assert not any(line.startswith("run.steps=") for line in lines)
+    assert "working at 5 um per pixel: tiles are used at 1 of their size" in lines
 
 
 def test_a_resumed_run_computes_as_it_began(tiny_dataset, tmp_path, monkeypatch):
@@ -133,7 +149,7 @@ def test_a_run_goes_on_from_any_folder(tiny_dataset, tmp_path, monkeypatch):
 
 def test_tiles_coarser_than_the_working_scale_are_enlarged_with_and_without_their_mpp(tiny_dataset, tmp_path):
     overrides = [item for item in TINY if not item.startswith("scaling")]
-    recipe = load_recipe("default", [*overrides, "run.steps=1"])
+    recipe = load_recipe("default", [*overrides, "scaling.mpp=2", "run.steps=1"])
     train_model(open_dataset(tiny_dataset, mpp=4.0), recipe, out=tmp_path / "run", hardware=CPU)
     scaling = load_model(tmp_path / "run" / "last.safetensors")[1].scaling
     assert scaling.working_size(height=64, width=64, mpp=4.0) == scaling.working_size(height=64, width=64, mpp=None)

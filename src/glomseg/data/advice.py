@@ -6,18 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from glomseg.config import Settings
+from glomseg.data.choices import working_diameters
 from glomseg.data.findings import counted
 from glomseg.data.statistics import TileStatistics
 from glomseg.errors import InvalidInputError
 from glomseg.types import Dataset, Scaling
 
-TARGET_DIAMETER_PX = 90
-"""Working size of a typical object: a glomerulus of 180 um at 2 um per pixel."""
-
 LEAST_DIAMETER_PX = 20
 """A smaller object has few pixels left at the strides of 4 and 8 at which most networks decide."""
-
-_MAX_TILES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,26 +32,6 @@ class Advice:
     warnings: tuple[str, ...]
 
 
-def choose_factor(statistics: Sequence[TileStatistics], *, seed: int) -> tuple[float, str]:
-    """Return working pixels per tile pixel for tiles of unknown mpp, and the reason in words.
-
-    The median diameter of the objects, measured on at most 64 tiles with foreground, is brought to
-    90 pixels; tiles are never enlarged.
-    """
-    found = [item for item in statistics if item.objects]
-    rng = np.random.default_rng(seed)
-    diameters = []
-    for item in (found[i] for i in rng.permutation(len(found))[:_MAX_TILES]):
-        whole = [piece for piece in item.objects if not piece.touches_border] or item.objects
-        diameters += [piece.diameter_px for piece in whole]
-    median = float(np.median(diameters))
-    factor = min(1.0, TARGET_DIAMETER_PX / median)
-    return factor, (
-        f"objects have a median diameter of {median:.0f} px, so tiles are used at {factor:.3g} of their size "
-        f"(about {median * factor:.0f} px an object); give --mpp to work at a physical scale instead"
-    )
-
-
 def advise(statistics: Sequence[TileStatistics], settings: Settings, *, scaling: Scaling, mpp: float | None) -> Advice:
     """Return what the masks of the training tiles say about a training with these settings.
 
@@ -72,7 +48,8 @@ def advise(statistics: Sequence[TileStatistics], settings: Settings, *, scaling:
     """
     facts, warnings = [], []
     window = settings.crop.window_px
-    diameters = _working_diameters(statistics, scaling=scaling, mpp=mpp)
+    ratios = [scaling.ratio(height=item.height, width=item.width, mpp=mpp) for item in statistics]
+    diameters = working_diameters(statistics, ratios)
     if len(diameters):
         low, median, high = np.percentile(diameters, (10, 50, 90))
         facts.append(
@@ -91,29 +68,20 @@ def advise(statistics: Sequence[TileStatistics], settings: Settings, *, scaling:
                 f"{window[0]} px, so that none shows a whole one: enlarge crop.size_px, work at a coarser scale "
                 "(--set scaling.mpp=...), or check --mpp"
             )
-    n_tiles, n_windows = len(statistics), settings.run.steps * settings.run.batch_size
+    rhythm = settings.run.rhythm()
+    n_tiles, n_windows = len(statistics), rhythm.steps * rhythm.batch_size
     n_empty = sum(item.foreground_pixels == 0 for item in statistics)
     facts.append(f"{n_empty} of {counted(n_tiles, 'training tile')} ({n_empty / n_tiles:.0%}) show no foreground")
     facts.append(
-        f"a pass over all tiles takes {counted(-(-n_tiles // settings.run.batch_size), 'step')} of "
-        f"{settings.run.batch_size} windows; {settings.run.steps} steps are {n_windows / n_tiles:.3g} windows a tile"
+        f"a pass over all tiles takes {counted(-(-n_tiles // rhythm.batch_size), 'step')} of "
+        f"{rhythm.batch_size} windows; {rhythm.steps} steps are {n_windows / n_tiles:.3g} windows a tile"
     )
-    if n_tiles > settings.run.steps:
+    if n_tiles > rhythm.steps:
         warnings.append(
-            f"there are more training tiles ({n_tiles}) than steps ({settings.run.steps}): each is seen in "
+            f"there are more training tiles ({n_tiles}) than steps ({rhythm.steps}): each is seen in "
             f"{n_windows / n_tiles:.2g} small windows; train longer (--set run.steps=...)"
         )
     return Advice(facts=tuple(facts), warnings=tuple(warnings))
-
-
-def _working_diameters(statistics: Sequence[TileStatistics], *, scaling: Scaling, mpp: float | None) -> list[float]:
-    """Return the diameters in working pixels of all objects that no border cuts, or of all where there is no such."""
-    sizes = [
-        (piece.touches_border, piece.diameter_px * scaling.ratio(height=item.height, width=item.width, mpp=mpp))
-        for item in statistics
-        for piece in item.objects
-    ]
-    return [size for is_cut, size in sizes if not is_cut] or [size for _, size in sizes]
 
 
 def check_trainable(dataset: Dataset, statistics: Sequence[TileStatistics]) -> None:

@@ -3,17 +3,85 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from glomseg.config import Settings
 from glomseg.data.advice import advise
+from glomseg.data.choices import Room, settle
 from glomseg.data.normalisation import reference_look
 from glomseg.data.statistics import TileStatistics
+from glomseg.devices import free_device_bytes
+from glomseg.errors import InvalidInputError
 from glomseg.models.pretrained.hub import PREFIX
 from glomseg.models.profile import training_bytes
 from glomseg.models.segmentor import Segmentor
 from glomseg.models.starting_weights import LoadReport
 from glomseg.progress import OnMessage, ProgressBars
 from glomseg.types import Dataset, Split
+
+_STEP_SHARE = 0.5
+"""Of the free memory, for a step: operations need more while they work, and the decoded tiles want theirs."""
+
+
+def settle_choices(
+    settings: Settings,
+    dataset: Dataset,
+    statistics: Sequence[TileStatistics],
+    *,
+    network: Segmentor,
+    device: torch.device,
+    n_processes: int = 1,
+    n_tiles: int | None = None,
+    message: OnMessage,
+) -> Settings:
+    """Return the settings with numbers where the recipe leaves them to the data, after saying why these.
+
+    Parameters
+    ----------
+    settings
+        Of the training.
+    dataset
+        What is trained on.
+    statistics
+        Of the tiles to choose by.
+    network
+        Of `settings`, as it was built.
+    device
+        To train on.
+    n_processes
+        That share a batch, each with a GPU or its part of the machine's memory.
+    n_tiles
+        How many tiles are trained on; None is as many as there are statistics.
+    message
+        Told a sentence on each choice.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are not as many class weights as classes.
+    """
+    weights = settings.loss.class_weights
+    if weights is not None and len(weights) != len(dataset.classes):
+        raise InvalidInputError(
+            f"loss.class_weights has {len(weights)} values but the data have {len(dataset.classes)} classes "
+            f"({', '.join(dataset.classes.names)})"
+        )
+
+    def step_bytes(height: int, width: int, n_windows: int) -> int:
+        return training_bytes(network, height=height, width=width, batch_size=n_windows)
+
+    free_bytes = free_device_bytes(device) if device.type == "cuda" else free_device_bytes(device) / n_processes
+    room = Room(
+        size_divisor=network.size_divisor,
+        step_bytes=step_bytes,
+        memory_bytes=int(_STEP_SHARE * free_bytes),
+        n_processes=n_processes,
+    )
+    n_tiles = len(statistics) if n_tiles is None else n_tiles
+    settled, reasons = settle(settings, statistics, mpp=dataset.mpp, n_tiles=n_tiles, room=room)
+    for reason in reasons:
+        message(reason)
+    return settled
 
 
 def say_advice(
@@ -30,11 +98,15 @@ def say_advice(
     `statistics` are those of the training tiles; the scaling in `settings` is settled.
     """
     scaling = settings.scaling.scaling(factor=settings.scaling.factor or 1.0)
+    if scaling.fit_px is None and scaling.mpp is not None and dataset.mpp is not None:
+        ratio = dataset.mpp / scaling.mpp
+        message(f"working at {scaling.mpp:g} um per pixel: tiles are used at {ratio:.3g} of their size")
     advice = advise(statistics, settings, scaling=scaling, mpp=dataset.mpp)
     for fact in advice.facts:
         message(fact)
     height, width = settings.crop.input_px
-    n_bytes = training_bytes(network, height=height, width=width, batch_size=settings.run.batch_size // n_processes)
+    batch_size = settings.run.rhythm().batch_size // n_processes
+    n_bytes = training_bytes(network, height=height, width=width, batch_size=batch_size)
     message(f"a step holds about {n_bytes / 2**30:.2g} GB for the network, in fp32; the decoded tiles come on top")
     for warning in advice.warnings:
         message(f"warning: {warning}")
@@ -93,11 +165,7 @@ def as_trained(settings: Settings, report: LoadReport, *, message: OnMessage) ->
 
 def explain_windows(settings: Settings, *, size_divisor: int, message: OnMessage) -> None:
     """Say so where a network that pads images to multiples of `size_divisor` pixels is trained on other windows."""
-    size = settings.crop.size_px
-    sides = (size, size) if isinstance(size, int) else size
-    if settings.crop.padded_px is not None:
-        sides = (max(sides[0], settings.crop.padded_px[0]), max(sides[1], settings.crop.padded_px[1]))
-    uneven = next((side for side in sides if side % size_divisor), None)
+    uneven = next((side for side in settings.crop.input_px if side % size_divisor), None)
     if uneven is not None:
         even = max(uneven // size_divisor, 1) * size_divisor
         message(

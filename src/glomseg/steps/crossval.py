@@ -111,6 +111,7 @@ def cross_validate(
         If `out` holds a training run or cannot be written.
     """
     hardware = hardware or Hardware()
+    device = choose_device(hardware.device)
     plan = make_plan(
         dataset,
         settings,
@@ -120,7 +121,8 @@ def cross_validate(
         seed=seed,
         choices=choices,
         split=split,
-        precision=choose_precision(hardware.precision, choose_device(hardware.device)),
+        device=device,
+        precision=choose_precision(hardware.precision, device),
         progress=progress,
     )
     with progress("hashing tiles", unit="tile") as bar:
@@ -308,7 +310,7 @@ class _Crossval:
 
     def _kept_step(self, number: int) -> int:
         best = best_validation(self.folder.fold(number))
-        return int(best.get("step", self.plan.settings.run.steps))
+        return int(best.get("step", self.plan.settings.run.rhythm().steps))
 
     def _note(self, **values: Any) -> None:
         self.record |= values

@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 
 from glomseg.config import Settings
-from glomseg.data.advice import check_trainable, choose_factor
+from glomseg.data.advice import check_trainable
 from glomseg.data.loader import WindowDataset
 from glomseg.data.normalisation import TileNormaliser
 from glomseg.data.record import (
@@ -24,7 +24,6 @@ from glomseg.data.record import (
 from glomseg.data.split import PARTS, leaking_groups, make_split, read_split, write_split
 from glomseg.data.statistics import TileStatistics, scan_masks
 from glomseg.data.store import TileStore
-from glomseg.errors import InvalidInputError
 from glomseg.export.plots import save_training_curves
 from glomseg.files import read_json, sha256_of, write_json
 from glomseg.memory import free_memory_bytes
@@ -33,7 +32,13 @@ from glomseg.models.segmentor import Segmentor
 from glomseg.models.starting_weights import LoadReport, freeze_backbone, load_starting_weights
 from glomseg.progress import OnMessage, ProgressBars, no_message, no_progress
 from glomseg.runs import RunFolder, create_run, open_run, read_metrics, read_settings, write_settings
-from glomseg.steps.before_training import as_trained, explain_windows, say_advice, settle_reference
+from glomseg.steps.before_training import (
+    as_trained,
+    explain_windows,
+    say_advice,
+    settle_choices,
+    settle_reference,
+)
 from glomseg.training.hardware import Hardware, launch, on_first_process
 from glomseg.training.parameters import unused_names
 from glomseg.training.provenance import describe_model, describe_run, now
@@ -112,10 +117,15 @@ def train_model(
             "leak, and the validation figures will flatter"
         )
     train_statistics = [statistics[name] for name in split.train]
-    settings = _resolve(settings, dataset, train_statistics, message=message)
-    settings = settle_reference(settings, dataset, split, progress=progress)
+    check_trainable(dataset, train_statistics)
     network = _build_network(settings, dataset)  # before the folder is made, so that a wrong option leaves none
     n_processes = fabric.world_size
+    settings = settle_choices(
+        settings, dataset, train_statistics, network=network, device=fabric.device, n_processes=n_processes,
+        message=message,
+    )  # fmt: skip
+    settings = fabric.broadcast(settings)  # the first process's, where another has less memory
+    settings = settle_reference(settings, dataset, split, progress=progress)
     say_advice(settings, dataset, train_statistics, network=network, n_processes=n_processes, message=message)
     explain_windows(settings, size_divisor=network.size_divisor, message=message)
     unused = unused_names(network, settings.optimizer)
@@ -225,31 +235,6 @@ def _load_weights(
     if settings.model.freeze == "backbone":
         freeze_backbone(network, report)
     return report
-
-
-def _resolve(
-    settings: Settings, dataset: Dataset, statistics: Sequence[TileStatistics], *, message: OnMessage
-) -> Settings:
-    """Fill in what the recipe leaves to the data."""
-    check_trainable(dataset, statistics)
-    weights = settings.loss.class_weights
-    if weights is not None and len(weights) != len(dataset.classes):
-        raise InvalidInputError(
-            f"loss.class_weights has {len(weights)} values but the data have {len(dataset.classes)} classes "
-            f"({', '.join(dataset.classes.names)})"
-        )
-    scaling = settings.scaling
-    if dataset.mpp is None:  # a model that learnt on tiles of unknown mpp has no working mpp, only a factor
-        scaling = scaling.model_copy(update={"mpp": None})
-    if scaling.fit_px is None and scaling.factor is None:
-        if scaling.mpp is not None and dataset.mpp is not None:
-            factor = dataset.mpp / scaling.mpp
-            message(f"working at {scaling.mpp:g} um per pixel: tiles are used at {factor:.3g} of their size")
-        else:
-            factor, reason = choose_factor(statistics, seed=settings.run.seed)
-            message(reason)
-        scaling = scaling.model_copy(update={"factor": factor})
-    return settings.model_copy(update={"scaling": scaling})
 
 
 def _run(

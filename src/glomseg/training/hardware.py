@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lightning_fabric import Fabric
 
-from glomseg.config import Settings
+from glomseg.config import AUTO, Settings
 from glomseg.devices import choose_device, choose_precision
 from glomseg.errors import GlomsegError, InvalidInputError
 
@@ -35,9 +35,10 @@ class Hardware:
 def launch(hardware: Hardware, settings: Settings) -> tuple[Fabric, str]:
     """Start the processes of the run; return this one's Fabric and the precision."""
     n_processes = hardware.devices * hardware.nodes
-    if n_processes < 1 or settings.run.batch_size % n_processes:
+    batch_size = n_processes if settings.run.batch_size == AUTO else settings.run.batch_size
+    if n_processes < 1 or batch_size % n_processes:
         raise InvalidInputError(
-            f"a batch of {settings.run.batch_size} windows cannot be shared evenly by {n_processes} processes; "
+            f"a batch of {batch_size} windows cannot be shared evenly by {n_processes} processes; "
             "change --devices, --nodes or --set run.batch_size=..."
         )
     device = choose_device(hardware.device)

@@ -55,7 +55,8 @@ def run_steps(
     `batches` starts at the window batch of step `state.step`. Raises NonFiniteLossError, saving
     nothing, when the loss is no longer a number.
     """
-    rhythm, loss_of = settings.run, TrainingLoss(settings.loss, align_corners=settings.inference.align_corners)
+    run, rhythm = settings.run, settings.run.rhythm()
+    loss_of = TrainingLoss(settings.loss, align_corners=settings.inference.align_corners)
     losses = torch.zeros((), device=fabric.device)
     checked_step, n_losses, note = state.step, 0, ""
     state.model.train()
@@ -66,10 +67,10 @@ def run_steps(
                     state.step, lr=group["initial_lr"], schedule=settings.schedule, n_steps=rhythm.steps
                 )
             lr = max(group["lr"] for group in state.optimizer.param_groups)
-            torch.manual_seed(_step_seed(rhythm.seed, state.step, fabric.global_rank))  # for dropout
+            torch.manual_seed(_step_seed(run.seed, state.step, fabric.global_rank))  # for dropout
 
             images, masks = fabric.to_device(batch)  # (B, 3, H, W) float32, (B, H, W) int64
-            if rhythm.channels_last:
+            if run.channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
             outputs = state.model(images)
             loss = loss_of(outputs.main, outputs.auxiliary, masks, queries=outputs.queries)
@@ -91,9 +92,9 @@ def run_steps(
 
             is_last = state.step == rhythm.steps
             stop = _stops(fabric, stop_requested(), step=state.step)
-            logs = state.step % rhythm.log_every == 0 or is_last
+            logs = state.step % run.log_every == 0 or is_last
             validates = state.step % rhythm.val_every == 0 or is_last
-            saves = state.step % rhythm.save_every == 0 or is_last or stop
+            saves = state.step % run.save_every == 0 or is_last or stop
             if logs or validates or saves:
                 total = fabric.all_reduce(losses.clone(), reduce_op="mean")
                 assert isinstance(total, Tensor)

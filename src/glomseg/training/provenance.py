@@ -58,7 +58,7 @@ def describe_model(
         provenance={
             "glomseg": manifest["versions"]["glomseg"],
             "recipe": settings.recipe,
-            "steps": settings.run.steps,
+            "steps": settings.run.rhythm().steps,
             "seed": settings.run.seed,
             "started_at": manifest["started_at"],
             "weights": settings.model.weights,

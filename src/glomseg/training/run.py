@@ -92,16 +92,16 @@ def _with_safe_layout(settings: Settings, network: nn.Module, device: torch.devi
 def execute(fabric: Fabric, job: TrainJob, *, resume: bool, progress: Progress, message: OnMessage) -> TrainOutcome:
     """Train the job's network from the start, or from its newest checkpoint, to its last step."""
     settings = _with_safe_layout(job.settings, job.network, fabric.device)
-    rhythm = settings.run
+    rhythm = settings.run.rhythm()
     network = synchronize_batchnorm(job.network) if fabric.world_size > 1 else job.network
-    if rhythm.channels_last:
+    if settings.run.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     on_processor = fabric.device.type == "cpu"
     if on_processor and job.precision == "32-true":
         use_winograd(network)
     # On a GPU fused steps and fp16's scaled gradients do not go together with clipping.
     model, optimizer = fabric.setup(network, make_optimizer(network, settings.optimizer, fused=on_processor))
-    decay = rhythm.average_decay
+    decay = settings.run.average_decay
     average = None if decay is None else WeightAverage(network, decay=decay)
     state = TrainState(model=model, optimizer=optimizer, average=average)
     result = network if average is None else average.network
@@ -185,7 +185,7 @@ def _restore(fabric: Fabric, job: TrainJob, state: TrainState, *, message: OnMes
             average=_averaged(state),
             device=fabric.device,
         )
-        message(f"resuming after step {state.step} of {job.settings.run.steps}")
+        message(f"resuming after step {state.step} of {job.settings.run.rhythm().steps}")
     if fabric.is_global_zero:
         rewind_metrics(job.run, state.step)
 

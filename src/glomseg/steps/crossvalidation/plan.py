@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from glomseg.config import Settings
-from glomseg.data.advice import check_trainable, choose_factor
+from glomseg.data.advice import check_trainable
 from glomseg.data.findings import counted
 from glomseg.data.folds import Fold, make_crossval_folds
 from glomseg.data.groups import NO_GROUPS
@@ -13,7 +15,9 @@ from glomseg.data.record import combined_hash
 from glomseg.data.split import leaking_groups
 from glomseg.data.statistics import TileStatistics, scan_masks
 from glomseg.errors import InvalidInputError
+from glomseg.models.build import build_model
 from glomseg.progress import ProgressBars, no_progress
+from glomseg.steps.before_training import settle_choices
 from glomseg.steps.crossvalidation.choosing import check_choices
 from glomseg.types import Dataset, Split
 
@@ -67,6 +71,7 @@ def make_plan(
     seed: int,
     choices: Sequence[str],
     split: Split | None,
+    device: torch.device,
     precision: str,
     progress: ProgressBars = no_progress,
 ) -> CrossvalPlan:
@@ -86,7 +91,7 @@ def make_plan(
     by_name = {item.name: item for item in statistics}
     for fold in made:  # before hours of work on the folds before it
         check_trainable(development, [by_name[name] for name in fold.split.train])
-    settings, factor_notes = _with_one_factor(settings, development, statistics)
+    settings, chosen = _with_one_choice(settings, development, statistics, made, device=device)
     return CrossvalPlan(
         dataset=dataset,
         settings=settings,
@@ -101,7 +106,7 @@ def make_plan(
         },
         choose=tuple(choices),
         precision=precision,
-        notes=(*_notes_on_folds(development, made, by_site=sites is not None), *factor_notes, *notes),
+        notes=(*_notes_on_folds(development, made, by_site=sites is not None), *chosen, *notes),
     )
 
 
@@ -137,16 +142,25 @@ def _set_aside(dataset: Dataset, split: Split | None) -> tuple[Dataset, tuple[st
     return replace(dataset, samples=samples), split.test, tuple(notes)
 
 
-def _with_one_factor(
-    settings: Settings, dataset: Dataset, statistics: Sequence[TileStatistics]
+def _with_one_choice(
+    settings: Settings,
+    dataset: Dataset,
+    statistics: Sequence[TileStatistics],
+    folds: Sequence[Fold],
+    *,
+    device: torch.device,
 ) -> tuple[Settings, tuple[str, ...]]:
-    """Return settings that leave no training to choose its own working size, so that the models are alike."""
-    scaling = settings.scaling
-    if dataset.mpp is not None or scaling.fit_px is not None or scaling.factor is not None:
+    """Return settings that leave nothing to the tiles of one fold, so that the models are alike, and notes."""
+    network = build_model(settings.model.architecture, n_classes=len(dataset.classes), **settings.model.options)
+    reasons: list[str] = []
+    n_tiles = max(len(fold.split.train) for fold in folds)
+    settled = settle_choices(
+        settings, dataset, statistics, network=network, device=device, n_tiles=n_tiles, message=reasons.append
+    )
+    if not reasons:
         return settings, ()
-    factor, reason = choose_factor(statistics, seed=settings.run.seed)
-    note = f"The working size is one for all folds, so it was chosen on the masks of all of their tiles: {reason}."
-    return settings.model_copy(update={"scaling": scaling.model_copy(update={"factor": factor})}), (note,)
+    first = "What the settings leave to the data is the same in all folds, so it was chosen on the masks of all"
+    return settled, tuple(f"{sentence}." for sentence in (first, *reasons))
 
 
 def _notes_on_folds(dataset: Dataset, folds: Sequence[Fold], *, by_site: bool) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from glomseg.config import Settings, parse_settings
+from glomseg.config import AUTO, Settings, parse_settings
 from glomseg.errors import InvalidInputError
 from glomseg.optimization import ScheduleSettings
 from glomseg.steps.openmmlab.account import Account
@@ -172,6 +172,8 @@ def _words(phases: Sequence[Values], schedule: ScheduleSettings, length: Length,
 def note_the_end(settings: Settings, account: Account) -> None:
     """Warn where the last decay of the rate does not end with the training, all settings being final."""
     schedule, steps, lr = settings.schedule, settings.run.steps, settings.optimizer.lr
+    if steps == AUTO:  # then it is long enough for the data, whatever the config says
+        return
     if schedule.phases is None:
         kind, end, every, lowest = "PolyLR", schedule.end_step or steps, 1, schedule.min_lr
     else:

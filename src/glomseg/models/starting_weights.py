@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from glomseg.errors import InvalidInputError
 from glomseg.models.known_weights import find_weights
 from glomseg.models.openmmlab.keys import renamed
-from glomseg.models.pretrained import openmmlab_names, timm_names, transformers_names
+from glomseg.models.pretrained import mobilenet_names, openmmlab_names, timm_names, transformers_names
 from glomseg.models.pretrained.description import Colors, check_description, colors_of
 from glomseg.models.pretrained.fitting import check_sizes, fit, is_computed
 from glomseg.models.pretrained.hub import PREFIX, fetch_from_hub
@@ -20,7 +20,7 @@ from glomseg.models.pretrained.source import Source, file_source, folder_source,
 from glomseg.progress import Progress
 from glomseg.runs import RunFolder, model_path
 
-LAYOUTS = (*transformers_names.LAYOUTS, *timm_names.LAYOUTS, *openmmlab_names.LAYOUTS)
+LAYOUTS = (*transformers_names.LAYOUTS, *timm_names.LAYOUTS, *openmmlab_names.LAYOUTS, *mobilenet_names.LAYOUTS)
 """Every way in which the entries of a pretrained backbone are called, in the order in which they are tried."""
 
 _MAX_NAMES = 6

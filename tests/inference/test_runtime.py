@@ -79,6 +79,7 @@ def test_folding_leaves_no_normalisation_and_the_same_logits(architecture, optio
         ("deeplabv3plus_r18", {"variant": "v1d"}),
         ("pspnet_unet", {"base_channels": 16}),
         ("fast_scnn", {}),
+        ("fpn_mobilenet_v2", {}),
     ],
 )
 def test_the_prepared_network_gives_the_same_logits(architecture, options):

@@ -58,6 +58,7 @@ class TestTheList:
         assert {name: item.part for name, item in KNOWN_WEIGHTS.items()} == {
             "pspnet_r50_cityscapes": "network",
             "resnet50_v1c_imagenet": "backbone",
+            "mobilenet_v2_imagenet": "backbone",
         }
 
     def test_gives_every_file_its_own_name_in_the_cache(self) -> None:

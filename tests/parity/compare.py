@@ -39,6 +39,7 @@ NAMED = {
     "fcn_r50": {"variant": "v1d", "output_stride": 32, "zero_init_residual": False},
     "pspnet_r50": {"variant": "v1", "output_stride": 16, "contract_dilation": False},
     "fast_scnn": {},
+    "deeplabv3plus_mobilenet_v2": {},
     "segformer_mit_b0": {},
     "upernet_r50": {},
     "upernet_swin_t": {"window_size": 12},

@@ -29,6 +29,7 @@ CASES = {
     "unet_pspnet": "unet/unet-s5-d16_pspnet_4xb4-40k_hrf-256x256.py",
     "unet_deeplabv3": "unet/unet-s5-d16_deeplabv3_4xb4-40k_hrf-256x256.py",
     "fast_scnn": "fastscnn/fast_scnn_8xb4-160k_cityscapes-512x1024.py",
+    "pspnet_mobilenet_v2": "mobilenet_v2/mobilenet-v2-d8_pspnet_4xb2-80k_cityscapes-512x1024.py",
     "upernet_r50": "upernet/upernet_r50_4xb2-40k_cityscapes-512x1024.py",
     "upernet_swin_t": "swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py",
     "upernet_convnext_t": "convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512.py",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 PURPOSES = {
     "fpn_resnet_small": "small and quick, for processors: the default",
+    "fpn_mobilenet_v2": "small, for processors, to start from ImageNet's weights (--weights mobilenet_v2_imagenet)",
     "fcn_r18": "the lightest FCN, for a small GPU",
     "fcn_r50": "the plainest head on ResNet-50, for a GPU",
     "fcn_r101": "the same on ResNet-101, for a GPU with much memory",
@@ -28,6 +29,10 @@ PURPOSES = {
     "pspnet_unet": "U-Net with pyramid pooling at full resolution",
     "deeplabv3_unet": "U-Net with dilated convolutions at full resolution",
     "fast_scnn": "the smallest network with the least work, also for processors",
+    "fcn_mobilenet_v2": "the plainest head on MobileNetV2 at stride 8",
+    "pspnet_mobilenet_v2": "PSPNet on MobileNetV2, for a small GPU",
+    "deeplabv3_mobilenet_v2": "DeepLabV3 on MobileNetV2, for a small GPU",
+    "deeplabv3plus_mobilenet_v2": "DeepLabV3+ on MobileNetV2, with outlines at stride 4, for a small GPU",
     "segformer_mit_b0": "the smallest SegFormer, light enough for a processor",
     "segformer_mit_b1": "the same with wider stages, for a small GPU",
     "segformer_mit_b2": "SegFormer with about the parameters of ResNet-50, for a GPU",

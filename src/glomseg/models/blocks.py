@@ -56,6 +56,57 @@ class ConvBNReLU(ConvBN):
         return F.relu(super().forward(x), inplace=True)
 
 
+class ConvBNReLU6(ConvBN):
+    """Convolution, batch normalisation, ReLU capped at 6; parameters and entries are those of `ConvBN`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(super().forward(x), inplace=True)
+
+
+class InvertedResidual(nn.Module):
+    """Channels widened, convolved one by one, and narrowed again, with a shortcut where the shape allows it.
+
+    Parameters
+    ----------
+    in_channels, out_channels
+        Number of channels.
+    stride, dilation
+        Of the convolution of single channels, in pixels.
+    expansion
+        How many times wider it is than the input; at 1 nothing is widened first.
+    wide_layer
+        The kind of the first two convolutions, with their activation; the last has none.
+
+    References
+    ----------
+    Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int,
+        dilation: int = 1,
+        expansion: int = 6,
+        wide_layer: type[ConvBN] = ConvBNReLU,
+    ) -> None:
+        super().__init__()
+        wide = expansion * in_channels
+        self.has_shortcut = stride == 1 and in_channels == out_channels
+        widening = [] if expansion == 1 else [wide_layer(in_channels, wide, kernel_size=1)]
+        self.conv = nn.Sequential(
+            *widening,
+            wide_layer(wide, wide, kernel_size=3, stride=stride, dilation=dilation, groups=wide),
+            ConvBN(wide, out_channels, kernel_size=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(x)
+        return x + out if self.has_shortcut else out
+
+
 class DepthwiseSeparableConv(nn.Module):
     """A convolution of each channel by itself, then one that mixes the channels of each pixel.
 

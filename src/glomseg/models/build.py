@@ -11,6 +11,12 @@ from glomseg.errors import InvalidInputError, did_you_mean
 from glomseg.models.compose import Description, check_known, compose, composed, reasons
 from glomseg.models.families.fast_scnn import fast_scnn
 from glomseg.models.families.mask2former import mask2former_resnet, mask2former_swin
+from glomseg.models.families.on_mobilenet import (
+    deeplabv3_mobilenet,
+    deeplabv3plus_mobilenet,
+    fpn_mobilenet_v2,
+    on_mobilenet,
+)
 from glomseg.models.families.on_resnet import deeplabv3, deeplabv3plus, on_resnet
 from glomseg.models.families.on_unet import deeplabv3_unet, fcn_unet, pspnet_unet
 from glomseg.models.families.on_vit import segmenter, upernet_vit
@@ -25,6 +31,7 @@ _R18: dict[str, Any] = {"depth": 18, "head_channels": 128, "auxiliary_channels":
 
 ARCHITECTURES: dict[str, Callable[..., Description]] = {
     "fpn_resnet_small": fpn_resnet_small,
+    "fpn_mobilenet_v2": fpn_mobilenet_v2,
     "fcn_r18": partial(on_resnet, "fcn", **_R18),
     "fcn_r50": partial(on_resnet, "fcn", depth=50),
     "fcn_r101": partial(on_resnet, "fcn", depth=101),
@@ -41,6 +48,10 @@ ARCHITECTURES: dict[str, Callable[..., Description]] = {
     "pspnet_unet": pspnet_unet,
     "deeplabv3_unet": deeplabv3_unet,
     "fast_scnn": fast_scnn,
+    "fcn_mobilenet_v2": partial(on_mobilenet, "fcn"),
+    "pspnet_mobilenet_v2": partial(on_mobilenet, "psp"),
+    "deeplabv3_mobilenet_v2": deeplabv3_mobilenet,
+    "deeplabv3plus_mobilenet_v2": deeplabv3plus_mobilenet,
     "segformer_mit_b0": partial(segformer, **MIT["b0"]),
     "segformer_mit_b1": partial(segformer, **MIT["b1"]),
     "segformer_mit_b2": partial(segformer, **MIT["b2"]),

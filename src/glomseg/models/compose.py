@@ -15,6 +15,7 @@ from glomseg.errors import InvalidInputError, did_you_mean
 from glomseg.models.backbones.convnext import ConvNeXt
 from glomseg.models.backbones.fast_scnn import FastSCNN
 from glomseg.models.backbones.mit import MixVisionTransformer
+from glomseg.models.backbones.mobilenet_v2 import MobileNetV2
 from glomseg.models.backbones.mscan import MSCAN
 from glomseg.models.backbones.resnet import ResNet
 from glomseg.models.backbones.small_resnet import SmallResNet
@@ -43,6 +44,7 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "convnext": ConvNeXt,
     "fast_scnn": FastSCNN,
     "mit": MixVisionTransformer,
+    "mobilenet_v2": MobileNetV2,
     "mscan": MSCAN,
     "resnet": ResNet,
     "small_resnet": SmallResNet,

@@ -28,8 +28,8 @@ class KnownWeights:
     architecture
         Name in `glomseg.models.build.ARCHITECTURES` of the network that it fits.
     part
-        "network" if the entries are those of the whole network, "backbone" if they are those of its
-        backbone, without the prefix ``backbone.``.
+        "network" if the entries are those of the whole network, "backbone" if of those only its
+        backbone's are used.
     n_bytes
         About how large the file is.
     licence
@@ -78,6 +78,18 @@ KNOWN_WEIGHTS: dict[str, KnownWeights] = {
             architecture="pspnet_r50",
             part="backbone",
             n_bytes=102_600_000,
+            licence="Apache-2.0",
+            trained_on="ImageNet (photographs, 1000 classes)",
+            data_terms="ImageNet is for non-commercial research and teaching",
+        ),
+        KnownWeights(
+            name="mobilenet_v2_imagenet",
+            url="https://download.openmmlab.com/mmclassification/v0/mobilenet_v2/"
+            "mobilenet_v2_batch256_imagenet_20200708-3b2dc3af.pth",
+            sha256_prefix="3b2dc3af",
+            architecture="fpn_mobilenet_v2",
+            part="backbone",
+            n_bytes=14_200_000,
             licence="Apache-2.0",
             trained_on="ImageNet (photographs, 1000 classes)",
             data_terms="ImageNet is for non-commercial research and teaching",

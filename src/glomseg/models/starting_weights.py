@@ -13,7 +13,7 @@ from glomseg.errors import InvalidInputError
 from glomseg.models.known_weights import find_weights
 from glomseg.models.model_files import is_safetensors, read_card
 from glomseg.models.openmmlab.keys import renamed
-from glomseg.models.pretrained import openmmlab_names, timm_names, transformers_names
+from glomseg.models.pretrained import mobilenet_names, openmmlab_names, timm_names, transformers_names
 from glomseg.models.pretrained.description import Colors, check_description, colors_of
 from glomseg.models.pretrained.fitting import check_sizes, fit, is_computed
 from glomseg.models.pretrained.hub import PREFIX, fetch_from_hub
@@ -23,7 +23,7 @@ from glomseg.models.segmentor import Segmentor
 from glomseg.progress import Progress
 from glomseg.runs import RunFolder, model_path
 
-LAYOUTS = (*transformers_names.LAYOUTS, *timm_names.LAYOUTS, *openmmlab_names.LAYOUTS)
+LAYOUTS = (*transformers_names.LAYOUTS, *timm_names.LAYOUTS, *openmmlab_names.LAYOUTS, *mobilenet_names.LAYOUTS)
 """Every way in which the entries of a pretrained backbone are called, in the order in which they are tried."""
 
 _MAX_NAMES = 6

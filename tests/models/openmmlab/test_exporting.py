@@ -32,6 +32,10 @@ SMALLEST = [
     ("pspnet_unet", NARROW),
     ("deeplabv3_unet", {**NARROW, "dilations": (1, 3)}),
     ("fast_scnn", HEADS),
+    ("fcn_mobilenet_v2", {"widen_factor": 0.35, **HEADS}),
+    ("pspnet_mobilenet_v2", {"widen_factor": 0.35, **HEADS}),
+    ("deeplabv3_mobilenet_v2", {"widen_factor": 0.35, "dilations": (1, 3), **HEADS}),
+    ("deeplabv3plus_mobilenet_v2", {"widen_factor": 0.35, "c1_channels": 4, **HEADS}),
     ("segformer_mit_b0", {"embed_dims": 8, "depths": (1, 1, 1, 1), "head_channels": 8}),
     ("upernet_r50", NARROW),
     ("upernet_r50", {**NARROW, "variant": "v1d"}),
@@ -48,6 +52,7 @@ SMALLEST = [
 """A network of each family that OpenMMLab has, narrowed."""
 OWN = (
     "fpn_resnet_small",
+    "fpn_mobilenet_v2",
     *(name for name in ARCHITECTURES if re.search("_(dinov2|dinov3|uni|h_optimus|virchow2)", name)),
 )
 """Networks that OpenMMLab does not have."""

@@ -1,9 +1,10 @@
 """Files as other libraries publish them, with the entries of `layouts/`, and the features that those libraries give.
 
-The names and shapes are those that transformers 5.24 and timm 1.0.31 save for narrow networks; the weights follow the
-rule of `tests.models.goldens`, entries counted in the order of their names. `figures.json` holds, for every feature
-before its last normalisation, mean, standard deviation and the first four channels in the corner, in float64.
-Normalisations have the eps of the networks here; rotary positions were worked out in float64.
+The names and shapes are those that transformers 5.24, timm 1.0.31 and torchvision 0.29.1 save for narrow networks, and
+those of a MobileNetV2 as tonylins published it, at full width. The weights follow the rule of `tests.models.goldens`,
+entries counted in the order of their names. `figures.json` holds, for every feature before its last normalisation,
+mean, standard deviation and the first four channels in the corner, in float64. Normalisations have the eps of the
+networks here; rotary positions were worked out in float64.
 """
 
 import json
@@ -37,6 +38,7 @@ OPTIONS = {
     "virchow2": ("segmenter_dinov2_s", {"n_registers": 4, "gated": True, "hidden_dims": 340}),
     "hoptimus": ("segmenter_dinov2_s", {"n_registers": 4, "gated": True, "hidden_dims": 340}),
     "dinov3": ("segmenter_vit_t", DINOV3),
+    "mobilenet_v2": ("fpn_mobilenet_v2", {"widen_factor": 0.35}),
     "dinov3_gated": ("segmenter_vit_t", {**DINOV3, "gated": True}),
     "dinov3_hplus": ("segmenter_vit_t", {**DINOV3, "gated": True}),
 }
@@ -66,6 +68,8 @@ def published(case: str) -> dict[str, Tensor]:
 def fitting(case: str) -> tuple[str, dict[str, object]]:
     """Return an architecture and the options with which it takes a published file as it is."""
     architecture, options = OPTIONS[case.partition("_")[2]]
+    if case == "tonylins_mobilenet_v2":
+        options = {}
     if architecture.startswith("segmenter"):
         side = FIGURES[case]["size"][0]
         options = {"embed_dims": 128, "num_layers": 2, "image_side_px": side, "patch_bias": True, **options}

@@ -12,7 +12,7 @@ from glomseg.models.starting_weights import load_starting_weights
 from ..goldens import figures, hashed_images
 from .published import FIGURES, fitting, published
 
-WHOSE = {"transformers": "transformers'", "timm": "timm's"}
+WHOSE = {"transformers": "transformers'", "timm": "timm's", "torchvision": "torchvision's", "tonylins": "tonylins'"}
 SINGLE = {"timm_dinov3", "timm_dinov3_hplus"}
 """Cases whose rotary positions the library works out in single precision."""
 
@@ -27,7 +27,7 @@ def features(backbone, case):
     for name in ("norm0", "norm1", "norm2", "norm3", "ln1"):
         if hasattr(backbone, name):
             setattr(backbone, name, nn.Identity())
-    if hasattr(backbone, "out_indices"):
+    if hasattr(backbone, "layers"):
         backbone.out_indices = tuple(range(len(backbone.layers)))
     with torch.no_grad():
         return backbone(hashed_images(*FIGURES[case]["size"]))

@@ -7,10 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from glomseg.models.blocks import ConvBN, ConvBNReLU, DepthwiseSeparableConv, init_conv_bn, pyramid_pooling
+from glomseg.models.blocks import (
+    ConvBN,
+    ConvBNReLU,
+    DepthwiseSeparableConv,
+    InvertedResidual,
+    init_conv_bn,
+    pyramid_pooling,
+)
 
 N_BLOCKS = 3  # of each width in the coarse branch
-EXPANSION = 6
 POOL_SCALES = (1, 2, 3, 6)
 
 
@@ -97,32 +103,9 @@ class _Surroundings(nn.Module):
         return out
 
 
-class _InvertedResidual(nn.Module):
-    """Channels widened, convolved one by one, and narrowed again, with a shortcut where the shape allows it.
-
-    References
-    ----------
-    Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, *, stride: int) -> None:
-        super().__init__()
-        wide = EXPANSION * in_channels
-        self.has_shortcut = stride == 1 and in_channels == out_channels
-        self.conv = nn.Sequential(
-            ConvBNReLU(in_channels, wide, kernel_size=1),
-            ConvBNReLU(wide, wide, kernel_size=3, stride=stride, groups=wide),
-            ConvBN(wide, out_channels, kernel_size=1),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv(x)
-        return x + out if self.has_shortcut else out
-
-
 def _inverted_residuals(in_channels: int, out_channels: int, *, stride: int) -> nn.Sequential:
-    more = (_InvertedResidual(out_channels, out_channels, stride=1) for _ in range(N_BLOCKS - 1))
-    return nn.Sequential(_InvertedResidual(in_channels, out_channels, stride=stride), *more)
+    more = (InvertedResidual(out_channels, out_channels, stride=1) for _ in range(N_BLOCKS - 1))
+    return nn.Sequential(InvertedResidual(in_channels, out_channels, stride=stride), *more)
 
 
 class _Fusion(nn.Module):

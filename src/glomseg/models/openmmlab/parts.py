@@ -112,6 +112,11 @@ BACKBONES: dict[str, Translation] = {
             "align_corners": (False,),
         },
     ),
+    "MobileNetV2": Translation(
+        name="mobilenet_v2",
+        kept=("widen_factor", "strides", "dilations", "out_indices"),
+        only={"conv_cfg": (None,), "act_cfg": ({"type": "ReLU6"},)},
+    ),
     "MixVisionTransformer": Translation(
         name="mit",
         kept=("embed_dims", "num_heads", "sr_ratios", "drop_path_rate"),

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from glomseg.errors import InvalidInputError
+from glomseg.models.backbones.mobilenet_v2 import STAGES
 from glomseg.models.backbones.resnet import DEPTHS, Bottleneck
 
 Entries = Mapping[str, Tensor]
@@ -118,9 +119,14 @@ def _mit(entries: Entries) -> Sizes:
     }
 
 
+def _mobilenet_v2(entries: Entries) -> Sizes:
+    return {"widen_factor": entries["layer7.0.conv.2.conv.weight"].shape[0] / STAGES[-1][1]}
+
+
 _READERS: dict[str, Callable[[Entries], Sizes]] = {
     "convnext": _convnext,
     "mit": _mit,
+    "mobilenet_v2": _mobilenet_v2,
     "resnet": _resnet,
     "swin": _swin,
     "vit": _vit,

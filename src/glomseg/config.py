@@ -46,7 +46,8 @@ class ModelSettings(Section):
     architecture: str = "fpn_resnet_small"
     options: dict[str, Any] = Field(default_factory=dict)
     weights: str | None = None
-    """A known name (`glomseg models`), hf:<repository>, a file or a folder; None starts from random numbers."""
+    """A known name (`glomseg models`), hf:<repository>, a file or a folder; "auto" is the model in the box where the
+    network is its own; None starts from random numbers."""
     freeze: Literal["none", "backbone"] = "none"
     """What stays as the weights have it, its statistics of batch normalisation too."""
 

@@ -53,12 +53,12 @@ def test_few_tiles_with_glomeruli_get_what_the_recipe_was_tried_with():
     settings, reasons = settled(tiles=[tile_of(300, 366, 420, cut=(40,)), tile_of()])
     assert settings.scaling.mpp == 2.0
     assert settings.scaling.factor == 0.25
-    assert settings.crop.size_px == 128
+    assert settings.crop.size_px == 160
     run = settings.run
     assert (run.steps, run.batch_size, run.val_every) == (1800, 8, 150)
     assert reasons == (
         "scaling.mpp=2: objects are 183 um wide in the median (3 whole ones), as glomeruli are (100 to 300 um)",
-        "crop.size_px=128: 1.4 times the median object of 92 px",
+        "crop.size_px=160: 1.7 times the median object of 92 px",
         "run.batch_size=8: 8 windows fit into memory",
         "run.steps=1800: the least for 16 tiles; 900 passes over them",
         "run.val_every=150: 12 times a run, but not below 150 steps",
@@ -89,7 +89,7 @@ def test_a_recipe_of_numbers_is_left_as_it_is():
 
 
 def test_settled_settings_stay_as_they_are():
-    settings, _ = settled()
+    settings, _ = settled("model.weights=none")
     assert settle(settings, [tile_of(20)], mpp=0.5, n_tiles=9999, room=room()) == (settings, ())
     assert AUTO not in str(settings.model_dump())
 
@@ -134,23 +134,23 @@ def test_tiles_of_unknown_mpp_and_fitted_ones_have_no_working_mpp():
     assert reasons[0].startswith("objects have a median diameter of 360 px, so tiles are used at 0.25 of their size")
     given, reasons = settled("scaling.factor=0.5", mpp=None)
     assert (given.scaling.mpp, given.scaling.factor) == (None, 0.5)
-    assert reasons[0] == "crop.size_px=256: 1.4 times the median object of 180 px"
+    assert reasons[0] == "crop.size_px=320: 1.8 times the median object of 180 px"
     fitted, reasons = settled("scaling.fit_px=[256, 256]")
     assert (fitted.scaling.mpp, fitted.scaling.factor) == (None, None)
-    assert reasons[0] == "crop.size_px=128: 1.4 times the median object of 90 px"
+    assert reasons[0] == "crop.size_px=160: 1.8 times the median object of 90 px"
 
 
 @pytest.mark.parametrize(
     ("diameter_px", "size_divisor", "expected"),
     [
-        (90, 32, 128),
-        (101, 32, 128),  # 143.4
-        (102, 32, 160),  # 144.8
-        (79, 32, 128),  # 112.2
+        (90, 32, 160),
+        (98, 32, 160),  # 174.4
+        (99, 32, 192),  # 176.2
+        (80, 32, 128),  # 142.4
         (20, 32, 96),
-        (90, 1, 128),
-        (90, 64, 128),
-        (90, 14, 126),
+        (90, 1, 160),
+        (90, 64, 192),  # 160.2
+        (90, 14, 154),
         (20, 14, 98),
         (20, 64, 128),
     ],
@@ -173,21 +173,21 @@ def test_a_window_is_no_larger_than_a_tile(height_px, width_px, expected):
 
 
 def test_windows_and_then_batches_shrink_where_memory_is_short():
-    wide = 2 * 128**2
+    wide = 2 * 160**2
     assert settled(of=room(bytes_a_pixel=1, memory_bytes=4 * wide))[0].run.batch_size == 8
     settings, reasons = settled(of=room(bytes_a_pixel=1, memory_bytes=4 * wide - 1))
-    assert (settings.crop.size_px, settings.run.batch_size) == (128, 4)
-    assert "run.batch_size=4: 8 at once need 0.00012 GB, and a step may fill 0.00012 GB" in reasons
+    assert (settings.crop.size_px, settings.run.batch_size) == (160, 4)
+    assert "run.batch_size=4: 8 at once need 0.00019 GB, and a step may fill 0.00019 GB" in reasons
     assert settings.run.steps == 3600  # as many windows
     settings, _ = settled(of=room(bytes_a_pixel=1, memory_bytes=wide))
-    assert (settings.crop.size_px, settings.run.batch_size) == (128, 2)
+    assert (settings.crop.size_px, settings.run.batch_size) == (160, 2)
     settings, reasons = settled(of=room(bytes_a_pixel=1, memory_bytes=wide - 1))
-    assert (settings.crop.size_px, settings.run.batch_size) == (96, 2)
-    assert any(reason.startswith("crop.size_px=96: 2 windows of 128 px do not fit into") for reason in reasons)
+    assert (settings.crop.size_px, settings.run.batch_size) == (128, 2)
+    assert any(reason.startswith("crop.size_px=128: 2 windows of 160 px do not fit into") for reason in reasons)
     settings, _ = settled(of=room(bytes_a_pixel=1, memory_bytes=0))
     assert (settings.crop.size_px, settings.run.batch_size) == (32, 2)
     settings, _ = settled("run.batch_size=8", of=room(bytes_a_pixel=1, memory_bytes=4 * wide - 1))
-    assert (settings.crop.size_px, settings.run.batch_size) == (96, 8)
+    assert (settings.crop.size_px, settings.run.batch_size) == (128, 8)
     settings, _ = settled("crop.size_px=[128, 64]", of=room(bytes_a_pixel=1, memory_bytes=2 * wide))
     assert settings.run.batch_size == 8
 
@@ -215,6 +215,14 @@ def test_a_batch_is_shared_evenly(n_processes, expected):
 )
 def test_every_tile_is_seen_often_enough(n_tiles, batch_size, expected, reason):
     assert choose_steps(n_tiles, batch_size=batch_size) == (expected, reason)
+
+
+def test_the_model_in_the_box_has_less_to_learn():
+    assert settled("model.weights=box")[0].run.steps == 300
+    settings, reasons = settled("model.weights=box", n_tiles=2575)
+    assert settings.run.steps == 5200
+    assert "run.steps=5200: 2,575 tiles in 16 windows each; 16 passes over them" in reasons
+    assert settled("model.weights=box", n_tiles=151)[0].run.steps == 400
 
 
 def test_long_runs_are_validated_no_more_often_than_short_ones():
@@ -252,4 +260,4 @@ def test_tissue_gets_what_the_recipe_was_tried_with_whichever_slides_are_held_ou
     for held_out in {item.group for item in statistics}:
         part = [item for item in statistics if item.group != held_out]
         settings, _ = settled(tiles=part, n_tiles=len(part))
-        assert (settings.scaling.mpp, settings.crop.size_px, settings.run.steps) == (2.0, 128, 1800)
+        assert (settings.scaling.mpp, settings.crop.size_px, settings.run.steps) == (2.0, 160, 1800)

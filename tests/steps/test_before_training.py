@@ -9,7 +9,7 @@ from glomseg.models.build import build_model
 from glomseg.models.profile import training_bytes
 from glomseg.progress import no_progress
 from glomseg.stain import ReinhardLook
-from glomseg.steps.before_training import say_advice, settle_reference
+from glomseg.steps.before_training import choose_weights, say_advice, settle_reference
 from glomseg.types import Split
 
 
@@ -46,3 +46,13 @@ def test_a_reference_is_settled_only_where_one_is_wanted_and_none_is_named(datas
     assert settle_reference(named, dataset, split, progress=no_progress) is named
     settled = settle_reference(settings_of("colors.normalise=reinhard"), dataset, split, progress=no_progress)
     assert isinstance(settled.colors.reference, ReinhardLook)
+
+
+def test_the_model_in_the_box_is_the_start_of_its_own_network_only():
+    weights, reason = choose_weights(load_recipe("default").model)
+    assert weights == "box"
+    assert "none would start from random numbers" in reason
+    for other in ("model.architecture=pspnet_r18", "model.options={head_channels=32}"):
+        weights, reason = choose_weights(load_recipe("default", [other]).model)
+        assert weights is None
+        assert "this network is another" in reason

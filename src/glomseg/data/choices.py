@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from glomseg.box import BOX
 from glomseg.config import AUTO, CropSettings, ScalingSettings, Settings
 from glomseg.data.findings import counted
 from glomseg.data.statistics import TileStatistics
@@ -17,8 +18,8 @@ GLOMERULUS_UM = (100.0, 300.0)
 
 GLOMERULUS_MPP = 2.0
 
-WINDOW_DIAMETERS = 1.42
-"""Side of a window in median objects: 128 px for objects of 90 px."""
+WINDOW_DIAMETERS = 1.78
+"""Side of a window in median objects: 160 px for objects of 90 px."""
 
 WINDOW_STEP_PX = 32
 LEAST_WINDOW_PX = 96
@@ -28,6 +29,9 @@ LEAST_BATCH_SIZE = 2
 
 LEAST_STEPS = 1800
 """What a small network needs from random numbers, however few the tiles."""
+
+LEAST_STEPS_FROM_BOX = 300
+"""What the recipe was measured with where the model in the box goes on learning."""
 
 MOST_STEPS = 20_000
 WINDOWS_PER_TILE = 16
@@ -96,7 +100,8 @@ def settle(
         batch_size, reason = choose_batch_size(crop, room=room)
         reasons.append(f"run.batch_size={batch_size}: {reason}")
     if steps == AUTO:
-        steps, reason = choose_steps(n_tiles, batch_size=batch_size)
+        least = LEAST_STEPS_FROM_BOX if settings.model.weights == BOX else LEAST_STEPS
+        steps, reason = choose_steps(n_tiles, batch_size=batch_size, least=least)
         reasons.append(f"run.steps={steps}: {reason}")
     if val_every == AUTO:
         val_every = max(LEAST_VAL_EVERY, -(-steps // N_VALIDATIONS))
@@ -230,16 +235,16 @@ def choose_batch_size(crop: CropSettings, *, room: Room) -> tuple[int, str]:
     return share * room.n_processes, f"{counted(share, 'window')}{processes} fit into memory"
 
 
-def choose_steps(n_tiles: int, *, batch_size: int) -> tuple[int, str]:
+def choose_steps(n_tiles: int, *, batch_size: int, least: int = LEAST_STEPS) -> tuple[int, str]:
     """Return the length of a training on `n_tiles` tiles, and the reason.
 
-    At least 1800 steps, and windows as for 1800 steps of 8; more where tiles would be seen in fewer than 16 windows
-    each, rounded up to hundreds; at most 20,000.
+    At least `least` steps, and windows as for so many steps of 8; more where tiles would be seen in fewer than 16
+    windows each, rounded up to hundreds; at most 20,000.
     """
-    n_windows = max(LEAST_STEPS * BATCH_SIZE, WINDOWS_PER_TILE * n_tiles)
-    steps = max(LEAST_STEPS, -(-n_windows // (100 * batch_size)) * 100)
+    n_windows = max(least * BATCH_SIZE, WINDOWS_PER_TILE * n_tiles)
+    steps = max(least, -(-n_windows // (100 * batch_size)) * 100)
     reason = f"the least for {counted(n_tiles, 'tile')}"
-    if WINDOWS_PER_TILE * n_tiles > LEAST_STEPS * batch_size:
+    if WINDOWS_PER_TILE * n_tiles > least * batch_size:
         reason = f"{counted(n_tiles, 'tile')} in {WINDOWS_PER_TILE} windows each"
     if steps > MOST_STEPS:
         steps, reason = MOST_STEPS, f"the most; {reason} would take {steps:,}"

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from glomseg.config import Settings
+from glomseg.box import BOX, box_model
+from glomseg.config import AUTO, ModelSettings, Settings
 from glomseg.data.advice import advise
 from glomseg.data.choices import Room, settle
 from glomseg.data.normalisation import reference_look
 from glomseg.data.statistics import TileStatistics
 from glomseg.devices import free_device_bytes
 from glomseg.errors import InvalidInputError
+from glomseg.models.model_files import read_card
 from glomseg.models.pretrained.hub import PREFIX
 from glomseg.models.profile import training_bytes
 from glomseg.models.segmentor import Segmentor
@@ -70,6 +72,10 @@ def settle_choices(
     def step_bytes(height: int, width: int, n_windows: int) -> int:
         return training_bytes(network, height=height, width=width, batch_size=n_windows)
 
+    if settings.model.weights == AUTO:
+        start, reason = choose_weights(settings.model)
+        settings = settings.model_copy(update={"model": settings.model.model_copy(update={"weights": start})})
+        message(f"model.weights={start or 'none'}: {reason}")
     free_bytes = free_device_bytes(device) if device.type == "cuda" else free_device_bytes(device) / n_processes
     room = Room(
         size_divisor=network.size_divisor,
@@ -82,6 +88,14 @@ def settle_choices(
     for reason in reasons:
         message(reason)
     return settled
+
+
+def choose_weights(model: ModelSettings) -> tuple[str | None, str]:
+    """Return what a network starts from where that is left open, and the reason: the model in the box if it fits."""
+    card = read_card(box_model())
+    if (model.architecture, dict(model.options)) == (card.architecture, dict(card.options)):
+        return BOX, "it has this network and knows glomeruli already; none would start from random numbers"
+    return None, f"the model in the box is a {card.architecture} as it is by default, and this network is another"
 
 
 def say_advice(

@@ -31,7 +31,8 @@ def paint_interstitium(canvas: Canvas, rng: np.random.Generator, layout: Layout)
     edge_um = np.maximum(np.minimum(edge_um, 60), held_um) + 2.5 * fine[1] + 3.5 * fine[2]
     cover = np.clip(edge_um / 3 + 0.5, 0, 1)
     # Loose tissue: pale meshes, slits of capillaries, and cracks from sectioning.
-    slits = np.clip((distance_um - 2.5) / 2, 0, 1) * np.clip(2.2 * fine[2] - 1.6 + fine[1] - 2 * scar - 2 * muscle, 0, 1)
+    openness = 2.2 * fine[2] - 1.6 + fine[1] - 2 * scar - 2 * muscle
+    slits = np.clip((distance_um - 2.5) / 2, 0, 1) * np.clip(openness, 0, 1)
     slits = np.maximum(slits, muscle * np.clip(1.5 * fine[3] - 2.5 * strands - 2.2, 0, 1))
     crack = np.clip(1.6 - 9 * np.abs(canvas.noise(rng, 120.0)) - 1.2 * np.abs(fine[3]), 0, 1)
     crack *= np.clip(distance_um - 1.2, 0, 1) * float(rng.uniform(-0.6, 1.0) > 0)

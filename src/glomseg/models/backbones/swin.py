@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from glomseg.models.blocks import pad_to_multiple
 from glomseg.models.transformer import (
     DropPath,
     FeedForward,
@@ -12,7 +13,6 @@ from glomseg.models.transformer import (
     attend,
     drop_path_rates,
     init_transformer,
-    pad_to_multiple,
 )
 
 _EPS = 1e-5

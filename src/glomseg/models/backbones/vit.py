@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from glomseg.models.blocks import pad_to_multiple
 from glomseg.models.transformer import (
     DropPath,
     FeedForward,
     MultiheadAttention,
     drop_path_rates,
     init_transformer,
-    pad_to_multiple,
 )
 
 _MLP_RATIO = 4

@@ -18,10 +18,14 @@ from glomseg.inference.ensemble import SmallestObject
 from glomseg.inference.flipping import mean_over_flips
 from glomseg.inference.windows import window_spans
 from glomseg.metrics.temperature import with_temperature
+from glomseg.models.segmentor import Logits
 from glomseg.stain import Look, look_of, normalise
 from glomseg.types import ModelCard, Prediction, Scaling, TestTimeAugmentation
 
 Image = NDArray[np.uint8]
+
+Network = Callable[[Tensor], Logits]
+"""Logits of a prepared float32 batch (B, 3, h, w): a module of PyTorch, or what another engine computes."""
 
 _ONE_VIEW = TestTimeAugmentation(flips=("none",))
 
@@ -33,7 +37,7 @@ class Predictor:
     ----------
     model
         A network with logits as output, or several, whose mean probabilities are the prediction; they are run one
-        after the other. They are put into evaluation mode and moved to the device.
+        after the other. Modules are put into evaluation mode and moved to the device.
     card
         How images have to be prepared for it.
     device
@@ -48,6 +52,8 @@ class Predictor:
         What is otherwise than where the model was made, in sentences.
     smallest
         The smallest object that counts, where one was chosen with the model.
+    engine
+        What computes the network, for records; another one than "torch" computes on the processor in "32-true".
 
     Examples
     --------
@@ -58,7 +64,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: nn.Module | Sequence[nn.Module],
+        model: nn.Module | Sequence[Network],
         card: ModelCard,
         *,
         device: str = "auto",
@@ -67,16 +73,20 @@ class Predictor:
         file: Path | None = None,
         notes: tuple[str, ...] = (),
         smallest: SmallestObject | None = None,
+        engine: str = "torch",
     ) -> None:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
-        networks = (model,) if isinstance(model, nn.Module) else model
-        self.networks = tuple(network.to(self.device).eval() for network in networks)
+        networks: Sequence[Network] = (model,) if isinstance(model, nn.Module) else model
+        self.networks = tuple(
+            network.to(self.device).eval() if isinstance(network, nn.Module) else network for network in networks
+        )
         self.card = card
         self.tta = tta
         self.file = file
         self.notes = notes
         self.smallest = smallest
+        self.engine = engine
 
     def predict(
         self,
@@ -267,7 +277,7 @@ class Predictor:
             raise ValueError("an ensemble has no logits; take its probabilities")
         return self._enlarged_logits(self.networks[0], batch, image_size=image_size)
 
-    def _enlarged_logits(self, network: nn.Module, batch: Tensor, *, image_size: tuple[int, int]) -> Tensor:
+    def _enlarged_logits(self, network: Network, batch: Tensor, *, image_size: tuple[int, int]) -> Tensor:
         inference = self.card.inference
         dtype = autocast_dtype(self.precision)
         with torch.inference_mode(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
@@ -281,12 +291,12 @@ class Predictor:
                 logits = self._enlarged(logits, image_size)
         return logits
 
-    def _window_logits(self, network: nn.Module, batch: Tensor) -> Tensor:
-        logits: Tensor = network(batch).main.float()
+    def _window_logits(self, network: Network, batch: Tensor) -> Tensor:
+        logits = network(batch).main.float()
         return self._enlarged(logits, (batch.shape[-2], batch.shape[-1]))
 
     def _logits_of_windows(
-        self, network: nn.Module, batch: Tensor, *, window_px: tuple[int, int], stride_px: tuple[int, int]
+        self, network: Network, batch: Tensor, *, window_px: tuple[int, int], stride_px: tuple[int, int]
     ) -> Tensor:
         """Return the mean of the logits of all windows that see a pixel."""
         height, width = batch.shape[-2:]

@@ -52,7 +52,7 @@ class WindowAttention(nn.Module):
         """Return the (B nW, N, C) tokens of windows (B nW, N, C); `barriers` (nW, N, N) is added before the softmax."""
         bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)[None]
         if barriers is not None:
-            bias = (bias + barriers[:, None]).repeat(len(windows) // len(barriers), 1, 1, 1)
+            bias = (bias + barriers[:, None]).repeat(windows.shape[0] // barriers.shape[0], 1, 1, 1)
         query, key, value = self.qkv(windows).chunk(3, dim=-1)
         out: Tensor = self.proj(attend(query, key, value, num_heads=self.num_heads, bias=bias))
         return out

@@ -141,7 +141,7 @@ def pyramid_convolution(
         side = grid.shape[-1]
         cells = grid.permute(0, 2, 3, 1)  # (B, k, k, I)
         taps = F.linear(cells, weight.permute(2, 3, 0, 1).flatten(0, 2))  # (B, k, k, 9 O)
-        taps = taps.view(len(grid), side, side, 3, 3, -1).permute(0, 3, 1, 4, 2, 5)  # (B, 3, k, 3, k, O)
+        taps = taps.view(grid.shape[0], side, side, 3, 3, -1).permute(0, 3, 1, 4, 2, 5)  # (B, 3, k, 3, k, O)
         columns = _tap_weights(side, width, align_corners=align_corners).to(taps)  # (w, 3 k)
         mixed_rows.append(columns @ taps.flatten(3, 4).flatten(1, 2))  # (B, 3 k, w, O)
         row_weights.append(_tap_weights(side, height, align_corners=align_corners).to(taps))  # (h, 3 k)

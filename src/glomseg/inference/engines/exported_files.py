@@ -5,13 +5,14 @@ which can read no other file.
 """
 
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from glomseg.errors import InvalidInputError, MissingInputError, UnsafeFileError
-from glomseg.files import write_bytes
+from glomseg.files import output_error, write_bytes
 from glomseg.inference.engines.building import engine_network
 from glomseg.inference.engines.onnx_engine import check_graph, metadata_of, with_metadata
 from glomseg.inference.engines.openvino_engine import openvino_network, read_files, read_graph, to_files
@@ -29,13 +30,22 @@ _PROBE_PX = 64
 def save_exported(
     folder: str | os.PathLike[str], data: bytes, card: ModelCard, *, name: str, engine: str
 ) -> tuple[Path, ...]:
-    """Write an ONNX model with its card for an engine, whole or not at all, and return the files."""
+    """Write an ONNX model with its card for an engine, whole or not at all, and return the files.
+
+    Raises
+    ------
+    OutputError
+        If a file, or one in the temporary folder, cannot be written.
+    """
     metadata = card_metadata(card)
     path = Path(folder) / f"{name}.onnx"
     if engine == "onnx":
         write_bytes(path, with_metadata(data, metadata))
         return (path,)
-    description, weights = to_files(read_graph(data, name=name), metadata)
+    try:
+        description, weights = to_files(read_graph(data, name=name), metadata)
+    except OSError as error:
+        raise output_error(Path(tempfile.gettempdir()), error) from error
     write_bytes(path.with_suffix(".bin"), weights)
     write_bytes(path.with_suffix(".xml"), description)
     return path.with_suffix(".xml"), path.with_suffix(".bin")

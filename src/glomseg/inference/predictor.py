@@ -128,7 +128,10 @@ class Predictor:
             )
             probabilities, disagreement = split_disagreement(mean) if keep_probabilities else (mean, None)
             # (B, 2, H, W) for a single logit too, whose threshold is then that of the second class.
-            mask = (probabilities.argmax(dim=1) if threshold is None else probabilities[:, 1] > threshold).byte()
+            if threshold is None:
+                mask = most_likely_classes(probabilities, threshold=None)
+            else:
+                mask = (probabilities[:, 1] > threshold).byte()
         kept = probabilities[0].cpu().numpy() if keep_probabilities and probabilities is not None else None
         return Prediction(
             mask=mask[0].cpu().numpy(),
@@ -292,7 +295,8 @@ class Predictor:
         return logits
 
     def _window_logits(self, network: Network, batch: Tensor) -> Tensor:
-        logits = network(batch).main.float()
+        # Few channels are enlarged in a quarter of the time, to the same bits, if each is a plane of its own.
+        logits = network(batch).main.float().contiguous()
         return self._enlarged(logits, (batch.shape[-2], batch.shape[-1]))
 
     def _logits_of_windows(
@@ -330,7 +334,10 @@ def most_likely_classes(logits: Tensor, *, threshold: float | None) -> Tensor:
     """
     if logits.shape[1] == 1:
         return (logits[:, 0].sigmoid() > (0.5 if threshold is None else threshold)).to(torch.uint8)
-    return logits.argmax(dim=1).to(torch.uint8)
+    # What argmax says, the first of equal ones too; it takes ten times as long where channels come before pixels.
+    if logits.shape[1] == 2:
+        return (logits[:, 1] > logits[:, 0]).to(torch.uint8)
+    return logits.max(dim=1).indices.to(torch.uint8)
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -20,7 +20,7 @@ from glomseg.errors import InvalidInputError, UnsafeFileError
 from glomseg.images import read_image, write_png
 from glomseg.inference.engines.packages import installed_engines
 from glomseg.inference.loading import load_predictor
-from glomseg.inference.predictor import Predictor
+from glomseg.inference.predictor import Predictor, most_likely_classes
 from glomseg.progress import ProgressBars, no_progress
 from glomseg.steps.inputs import find_images
 
@@ -246,7 +246,7 @@ def _time_model(predictor: Predictor, image: NDArray[np.uint8], *, mpp: float | 
     _synchronize(predictor.device)
     start = time.perf_counter()
     scores = predictor.enlarged_logits if len(predictor.networks) == 1 else predictor.view_probabilities
-    scores(batch, image_size=(height, width)).argmax(dim=1).to(torch.uint8).cpu()
+    most_likely_classes(scores(batch, image_size=(height, width)), threshold=None).cpu()
     _synchronize(predictor.device)
     return time.perf_counter() - start
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from glomseg.errors import InvalidInputError
+from glomseg.images import read_image
 from glomseg.inference.engines.agreement import Agreement, compare_with_torch, require_agreement
-from glomseg.inference.engines.building import predictor_of
+from glomseg.inference.engines.building import engine_network, predictor_of
 from glomseg.models.model_files import load_model
 from glomseg.models.segmentor import Logits
 
@@ -65,6 +66,15 @@ def test_given_images_are_tried_whole_and_in_crops(reference):
     assert agreement.sizes[0] == (150, 100)
     assert len(agreement.sizes) == 5
     assert "on 5 images of 5 sizes" in agreement.describe()
+
+
+@pytest.mark.real
+def test_real_tissue_of_several_sizes(shared_data, fpn_model, fpn_graph, reference):
+    tile = read_image(shared_data / "aidpath_pas" / "images" / "AIDPATH_C_1.png")[:300, :417]
+    engine = predictor_of(engine_network(fpn_graph, engine="openvino", name="it"), reference.card)
+    agreement = compare_with_torch(engine, reference, images=[tile])
+    assert agreement.probability < 1e-4
+    assert agreement.n_other_class <= 2
 
 
 def test_logits_of_other_classes_are_refused(reference):

@@ -75,6 +75,47 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def fpn_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file of the small network, narrowed, whose logits differ from place to place."""
+    import torch
+
+    from glomseg.models.build import build_model
+    from glomseg.models.model_files import save_model
+
+    options = {"channels": (8, 8, 8, 8), "n_blocks": (1, 1, 1, 1), "head_channels": 8}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model("fpn_resnet_small", n_classes=2, **options)
+        with torch.no_grad():
+            model.decode_head.conv_seg.weight.normal_()
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    save_model(path, model, ModelCard(architecture="fpn_resnet_small", classes=GLOMERULUS, options=options))
+    return path
+
+
+@pytest.fixture(scope="session")
+def fpn_graph(fpn_model: Path) -> bytes:
+    """The ONNX graph of that model, which takes seconds to make: once for all tests."""
+    from glomseg.inference.engines.graph import onnx_graph
+    from glomseg.models.model_files import load_model
+
+    return onnx_graph(load_model(fpn_model)[0])
+
+
+@pytest.fixture
+def graph_at_hand(fpn_graph: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Makes every network's graph that one, in an empty cache, and notes each time that one is asked for."""
+    from glomseg.inference.engines import building
+    from glomseg.steps import export_model
+
+    asked: list[str] = []
+    for module in (building, export_model):
+        monkeypatch.setattr(module, "onnx_graph", lambda network: asked.append("graph") or fpn_graph)
+    monkeypatch.setenv("GLOMSEG_CACHE", str(tmp_path / "cache"))
+    return asked
+
+
+@pytest.fixture(scope="session")
 def png_claiming() -> Callable[[int, int], bytes]:
     """Makes a tiny PNG whose header declares a picture of this width and height: a decompression bomb."""
 

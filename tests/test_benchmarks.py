@@ -40,6 +40,15 @@ def test_the_metrics_benchmark_prints_a_ratio():
     assert "Python" in done.stdout
 
 
+@pytest.mark.slow
+def test_the_engines_benchmark_prints_ratios():
+    done = run("engines.py", "--quick")
+    assert done.returncode == 0, done.stderr
+    for engine in ("onnx", "openvino"):
+        assert re.search(rf"{engine} +.*[\d.]+ times \([\d.]+ to [\d.]+\) as fast as torch", done.stdout)
+    assert "fastest: " in done.stdout
+
+
 def test_renderings_keep_the_glass_and_have_the_stains_they_are_named_after(benchmark):
     module = benchmark("stain_shift")
     image = stained()

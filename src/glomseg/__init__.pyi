@@ -33,6 +33,7 @@ from .export.plots import save_confusion_matrix as save_confusion_matrix
 from .export.qupath import write_geojson as write_geojson
 from .images import read_image as read_image, read_mask as read_mask, write_png as write_png
 from .inference.predictor import Predictor as Predictor
+from .inference.engines.agreement import Agreement as Agreement
 from .inference.loading import load_predictor as load_predictor
 from .measure import (
     Component as Component,
@@ -93,7 +94,11 @@ from .stain import (
     look_of as look_of,
     normalise as normalise,
 )
-from .steps.benchmark import BenchmarkResult as BenchmarkResult, benchmark_model as benchmark_model
+from .steps.benchmark import (
+    BenchmarkResult as BenchmarkResult,
+    EngineTiming as EngineTiming,
+    benchmark_model as benchmark_model,
+)
 from .steps.calibrate import CalibrationResult as CalibrationResult, calibrate_model as calibrate_model
 from .steps.compare import (
     Comparison as Comparison,

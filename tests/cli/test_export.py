@@ -2,10 +2,18 @@
 
 import dataclasses
 
+import numpy as np
+import pytest
+
+from glomseg.images import read_mask_values, write_png
+from glomseg.inference.engines import agreement
+from glomseg.inference.loading import load_predictor
 from glomseg.models.model_files import load_model, save_model
 from glomseg.models.openmmlab.importing import load_openmmlab
 from glomseg.stain import ReinhardLook
 from glomseg.steps.export_model import export_model
+
+from ..conftest import draw_tile
 
 
 def test_a_model_is_written_for_mmsegmentation(tiny_model, tmp_path, glomseg):
@@ -17,9 +25,48 @@ def test_a_model_is_written_for_mmsegmentation(tiny_model, tmp_path, glomseg):
 
 
 def test_a_format_that_is_not_known(tiny_model, tmp_path, glomseg):
-    code, _, complained = glomseg("export", tiny_model, "--format", "onnx", "-o", tmp_path)
+    code, _, complained = glomseg("export", tiny_model, "--format", "onxx", "-o", tmp_path)
     assert code == 1
-    assert "'onnx' is not known; there is mmseg" in complained
+    assert "--format 'onxx' is not known: did you mean 'onnx'?" in complained
+
+
+@pytest.mark.parametrize(("format", "files"), [("onnx", ["small.onnx"]), ("openvino", ["small.bin", "small.xml"])])
+def test_a_network_is_written_for_an_engine(fpn_model, graph_at_hand, tmp_path, glomseg, format, files):
+    tile = draw_tile(np.random.default_rng(0), with_object=True, size_px=90)[0]
+    write_png(tmp_path / "tile.png", tile)
+    words = ["export", fpn_model, tmp_path / "tile.png", "--format", format, "--mpp", 0.5, "-o", tmp_path / "out"]
+    code, said, complained = glomseg(*words)
+    assert (code, complained) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == files
+    assert "as in PyTorch: logits differ by at most" in said
+    assert "of 5 sizes" in said.replace("\n", " ")
+    code, said, _ = glomseg(
+        "predict", tmp_path / "out" / files[-1], tmp_path / "tile.png", "-o", tmp_path / "predicted"
+    )
+    assert code == 0
+    assert np.array_equal(
+        read_mask_values(tmp_path / "predicted" / "masks" / "tile.png"), load_predictor(fpn_model).predict(tile).mask
+    )
+
+
+def test_a_network_that_an_engine_computes_otherwise_is_not_written(
+    fpn_model, graph_at_hand, tmp_path, glomseg, monkeypatch
+):
+    monkeypatch.setattr(agreement, "TOLERANCE", 0.0)
+    code, _, complained = glomseg("export", fpn_model, "--format", "onnx", "-o", tmp_path / "out")
+    assert code == 1
+    assert "as onnx computes it, this network is not what it is in PyTorch" in complained
+    assert not (tmp_path / "out").exists()
+
+
+def test_tiles_are_for_networks_and_ensembles_are_several(fpn_model, tmp_path, glomseg):
+    code, _, complained = glomseg("export", fpn_model, tmp_path / "tile.png", "-o", tmp_path)
+    assert code == 1
+    assert "images and --mpp are for --format onnx and openvino" in complained
+    (tmp_path / "ensemble.json").write_text("{}")
+    code, _, complained = glomseg("export", tmp_path, "--format", "onnx", "-o", tmp_path)
+    assert code == 1
+    assert "is an ensemble of several networks: export its models one by one" in complained
 
 
 def test_a_temperature_is_left_behind_and_said(tiny_model, tmp_path, glomseg):

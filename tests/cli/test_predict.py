@@ -186,3 +186,23 @@ def test_nothing_is_written_where_no_slide_can_be_read(slide, tiny_model, tmp_pa
     assert code == 1
     assert said == ""
     assert "bad.svs" in complained
+
+
+def test_another_engine_on_tiles_and_slides(slide, fpn_model, graph_at_hand, tmp_path, glomseg):
+    write_png(tmp_path / "tile.png", NOISE[:70, :90])
+    for engine in ("torch", "onnx"):
+        words = [slide, tmp_path / "tile.png", "--engine", engine, "--min-diameter", 0, "-o", tmp_path / engine, *CPU]
+        code, _, complained = glomseg("predict", fpn_model, *words)
+        assert code == 0, complained
+    assert graph_at_hand == ["graph"]
+    masks = [(tmp_path / engine / "masks" / "tile.png").read_bytes() for engine in ("torch", "onnx")]
+    assert masks[0] == masks[1]
+    records = [json.loads(next((tmp_path / engine).glob("*/slide.json")).read_text()) for engine in ("torch", "onnx")]
+    assert [record["model"]["engine"] for record in records] == ["torch", "onnx"]
+    assert records[0]["summary"] == records[1]["summary"]
+
+
+def test_an_engine_that_is_not_known_is_1_and_one_line(tiny_dataset, tiny_model, tmp_path, glomseg):
+    code, said, complained = glomseg("predict", tiny_model, tiny_dataset / "images", "--engine", "tpu", "-o", tmp_path)
+    assert (code, said) == (1, "")
+    assert complained.startswith("glomseg: --engine 'tpu' is not known: there are torch, onnx, openvino")

@@ -9,7 +9,7 @@ from torch import nn
 
 from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.inference.loading import load_predictor, scale_note
-from glomseg.inference.predictor import Predictor
+from glomseg.inference.predictor import Predictor, most_likely_classes
 from glomseg.models.segmentor import Logits
 from glomseg.runs import model_path
 from glomseg.types import GLOMERULUS, ModelCard, Scaling
@@ -172,3 +172,12 @@ def test_a_scale_that_may_differ_is_noted():
     assert note(None, mpp="0.5", **learnt) == ""  # a strange card is no crash
     assert note(None, mpp=0.5, scaling=Scaling(fit_px=(512, 512))) == ""
     assert note(None, mpp=0.5, scaling=Scaling(factor=0.5)) == ""
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_likeliest_class_is_that_of_argmax_and_the_first_of_equal_ones(n_classes, memory_format):
+    logits = torch.randint(0, 3, (2, n_classes, 5, 7)).float().contiguous(memory_format=memory_format)  # many are equal
+    found = most_likely_classes(logits, threshold=None)
+    assert found.dtype == torch.uint8
+    assert np.array_equal(found, logits.numpy().argmax(axis=1))

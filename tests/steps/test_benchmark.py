@@ -8,7 +8,7 @@ from glomseg.images import write_png
 from glomseg.steps import benchmark
 from glomseg.steps.benchmark import N_DECODED, benchmark_model
 
-CPU = {"device": "cpu", "precision": "32-true"}
+CPU = {"device": "cpu", "precision": "32-true", "engines": ["torch"]}
 
 
 def test_synthetic_tissue_is_drawn_where_no_image_is_given(tiny_model):
@@ -49,6 +49,40 @@ def test_images_take_turns_and_warm_up_is_left_out(tiny_model, tmp_path, monkeyp
     assert result.model.n_images == 9
     assert result.model.median_s == 7  # of 3 to 11
     assert reports == [(done, 11) for done in range(1, 12)] * 2
+
+
+def test_engines_take_turns_and_ratios_are_image_by_image(fpn_model, graph_at_hand, monkeypatch):
+    seconds = iter([9.0, 9.0, 9.0, 2.0, 1.0, 4.0, 4.0, 4.0, 1.0, 6.0, 2.0, 3.0])
+    monkeypatch.setattr(benchmark, "_time_model", lambda predictor, image, *, mpp: next(seconds))
+    monkeypatch.setattr(benchmark, "_time_end_to_end", lambda predictor, path, out, *, mpp: 1.0)
+    result = benchmark_model(fpn_model, size_px=64, n_images=3, n_warmup=1, device="cpu", precision="32-true")
+    torch, onnx, openvino = result.engines  # all that are installed
+    assert [item.engine for item in result.engines] == ["torch", "onnx", "openvino"]
+    assert [item.model.median_s for item in result.engines] == [4, 2, 3]
+    assert (result.model, result.fastest) == (torch.model, onnx)
+    assert (torch.ratio, torch.ratio_low, torch.ratio_high) == (1, 1, 1)
+    assert onnx.ratio == 2
+    assert (onnx.ratio_low, onnx.ratio_high) == pytest.approx(np.percentile([2, 1, 3], [5, 95]))
+    assert (openvino.device, openvino.precision) == ("cpu", "32-true")
+
+
+def test_an_exported_network_is_timed_with_its_own_engine(fpn_model, fpn_graph, tmp_path):
+    from glomseg.inference.engines.exported_files import save_exported
+    from glomseg.models.model_files import load_model
+
+    (path,) = save_exported(tmp_path, fpn_graph, load_model(fpn_model)[1], name="m", engine="onnx")
+    result = benchmark_model(path, size_px=64, n_images=1, n_warmup=0)
+    assert [item.engine for item in result.engines] == ["onnx"]
+
+
+def test_in_another_precision_torch_is_alone(fpn_model):
+    result = benchmark_model(fpn_model, size_px=64, n_images=1, n_warmup=0, device="cpu", precision="bf16-mixed")
+    assert [item.engine for item in result.engines] == ["torch"]
+
+
+def test_no_engine_at_all(fpn_model):
+    with pytest.raises(InvalidInputError, match="--engines names no engine"):
+        benchmark_model(fpn_model, engines=[])
 
 
 def test_mpp_decides_the_working_size(tmp_path, tiny_model):

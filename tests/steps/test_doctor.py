@@ -15,7 +15,7 @@ def found(name):
 
 def test_every_check_is_made_and_says_what_it_found():
     checks = check_machine()
-    names = ["glomseg", "Python", "PyTorch", "GPU", "processor", "memory", "OpenSlide", "cache", "disk"]
+    names = ["glomseg", "Python", "PyTorch", "GPU", "processor", "memory", "OpenSlide", "engines", "cache", "disk"]
     assert [check.name for check in checks] == names
     assert all(check.found and check.status in ("ok", "slow", "missing") for check in checks)
     assert all(check.remedy for check in checks if check.status != "ok")
@@ -94,6 +94,15 @@ def test_openslide_that_cannot_be_loaded(monkeypatch):
     assert found("OpenSlide").status == "missing"
     assert "openslide-bin" in found("OpenSlide").remedy
     assert "libopenslide" in found("OpenSlide").found
+
+
+def test_engines_are_optional(monkeypatch):
+    assert found("engines").found.startswith("PyTorch, ONNX Runtime 1.")
+    assert found("engines").remedy == ""
+    monkeypatch.setattr(doctor, "installed_engines", lambda: {"torch": "2.13", "openvino": "2026.4"})
+    check = found("engines")
+    assert (check.status, check.found) == ("ok", "PyTorch, OpenVINO 2026.4")
+    assert "pip install 'glomseg[engines]'" in check.remedy
 
 
 def test_the_cache_folder(monkeypatch, tmp_path):

@@ -1,6 +1,11 @@
 """glomseg benchmark."""
 
-from glomseg.cli.console import progress_bar, say, show_table
+from typing import TYPE_CHECKING
+
+from glomseg.cli.console import progress_bar, say, say_warning, show_table
+
+if TYPE_CHECKING:
+    from glomseg.steps.benchmark import BenchmarkResult
 
 
 def benchmark(
@@ -12,6 +17,7 @@ def benchmark(
     mpp: float | None = None,
     device: str = "auto",
     precision: str = "auto",
+    engines: str | None = None,
 ) -> None:
     """Measure how fast a model is on this machine.
 
@@ -33,6 +39,9 @@ def benchmark(
         auto, cpu, cuda, cuda:1 or mps.
     precision
         auto, 32-true, bf16-mixed or 16-mixed.
+    engines
+        What to compare: torch,onnx,openvino, the first being what the others are compared with; by default all that are
+        installed, or on a GPU PyTorch alone.
     """
     from glomseg.steps.benchmark import benchmark_model
 
@@ -45,6 +54,7 @@ def benchmark(
         mpp=mpp,
         device=device,
         precision=precision,
+        engines=None if engines is None else [name.strip() for name in engines.split(",")],
         progress=progress_bar,
     )
     rows = [
@@ -55,8 +65,31 @@ def benchmark(
         )
     ]
     show_table("speed", ["", "FPS", "median (ms)", "5 to 95 % (ms)", "images"], rows)
+    if len(result.engines) > 1:
+        _show_engines(result)
+    for engine, reason in result.left_out.items():
+        say_warning(f"{engine} left out: {reason}")
     height, width = result.working_size
     say(
         f"working size {width} x {height} px on {result.device} in {result.precision}; "
         f"peak memory {result.peak_memory_bytes / 2**20:,.0f} MB"
     )
+
+
+def _show_engines(result: "BenchmarkResult") -> None:
+    first, fastest = result.engines[0], result.fastest
+    rows = [
+        [
+            item.engine,
+            item.precision,
+            f"{1000 * item.model.median_s:.1f}",
+            "" if item is first else f"{item.ratio:.2f} ({item.ratio_low:.2f} to {item.ratio_high:.2f})",
+        ]
+        for item in result.engines
+    ]
+    head = ["engine", "precision", "median (ms)", f"times as fast as {first.engine} (5 to 95 %)"]
+    show_table("the model alone, engines in turns", head, rows, n_left=2)
+    if fastest is first or fastest.ratio_low > 1:
+        say(f"fastest here: {fastest.engine}")
+    else:
+        say(f"fastest here: {fastest.engine}, but not by more than the times vary: try more images with --n")

@@ -10,8 +10,9 @@ from glomseg.cli.console import say, say_warning
 
 def export(
     model: str,
-    *,
+    *images: str,
     format: str = "mmseg",
+    mpp: float | None = None,
     out: Annotated[Path, Parameter(name=["--out", "-o"])] = Path("exported"),
 ) -> None:
     """Write a model for another program.
@@ -20,14 +21,22 @@ def export(
     ----------
     model
         A model file, a run folder, whose best model is taken, or box.
+    images
+        Tiles on which an exported network is compared with PyTorch: files, folders or patterns; none draws synthetic
+        tissue.
     format
-        mmseg: a config and a checkpoint of MMSegmentation 1.x.
+        mmseg: a config and a checkpoint of MMSegmentation 1.x. onnx: one file for ONNX Runtime. openvino: two files for
+        OpenVINO.
+    mpp
+        Micrometres per pixel of the tiles.
     out
         Folder to write to.
     """
     from glomseg.steps.export_model import export_model
 
-    result = export_model(model, out=out, format=format)
+    result = export_model(model, images, out=out, format=format, mpp=mpp)
     for note in result.notes:
         say_warning(note)
+    if result.agreement is not None:
+        say(f"as in PyTorch: {result.agreement.describe()}")
     say("Written:", *(f"  {file}" for file in result.files))

@@ -32,7 +32,7 @@ COMMANDS = (
     ("rasterize", "Turn annotations of QuPath or ImageScope into a mask."),
     ("benchmark", "Measure how fast a model is on this machine."),
     ("import", "Turn a model of MMSegmentation into a glomseg model."),
-    ("export", "Write a model for MMSegmentation."),
+    ("export", "Write a model for MMSegmentation, ONNX Runtime or OpenVINO."),
     ("models", "List the models and the known weights, or show the card of one."),
 )
 

@@ -53,6 +53,7 @@ def predict(
     min_area: int | None = None,
     device: str = "auto",
     precision: str = "auto",
+    engine: str | None = None,
     tta: TtaOptions | None = None,
     slides: SlideOptions | None = None,
 ) -> int:
@@ -65,7 +66,8 @@ def predict(
     ----------
     model
         A model file; a run folder, whose best model is taken; the folder of a cross-validation, whose models are taken
-        together; or a .pth checkpoint of MMSegmentation. Left out, or box: the model that comes with glomseg.
+        together; a .pth checkpoint of MMSegmentation; or an exported network, .onnx or OpenVINO's .xml. Left out, or
+        box: the model that comes with glomseg.
     images
         Files, folders or patterns such as "tiles/*.png" and "slides/*.svs".
     out
@@ -88,6 +90,9 @@ def predict(
         auto, cpu, cuda, cuda:1 or mps.
     precision
         auto, 32-true, bf16-mixed or 16-mixed.
+    engine
+        What computes the network: torch, onnx or openvino; by default torch, or what the network was exported for. The
+        last two compute on the processor.
     tta
         Which views of an image are predicted.
     slides
@@ -117,6 +122,7 @@ def predict(
             device=device,
             precision=precision,
             tta=tta_with(tta),
+            engine=engine,
             progress=progress_bar,
         )
         _show_tiles(tiles, unit="px" if mpp is None else "um2")
@@ -133,6 +139,7 @@ def predict(
             device=device,
             precision=precision,
             tta=tta_with(tta),
+            engine=engine,
             progress=progress_bar,
         )
         _show_slides(result)

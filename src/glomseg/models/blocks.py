@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -156,6 +157,23 @@ def pyramid_pooling(in_channels: int, channels: int, *, scales: Sequence[int]) -
     return nn.ModuleList(
         nn.Sequential(nn.AdaptiveAvgPool2d(scale), ConvBNReLU(in_channels, channels, kernel_size=1)) for scale in scales
     )
+
+
+def pad_to_multiple(x: Tensor, side: int) -> Tensor:
+    """Return a map (B, C, H, W) with zeros below and on the right until `side` divides height and width."""
+    return _pad(x, below=-x.shape[-2] % side, right=-x.shape[-1] % side)
+
+
+def pad_to_least(x: Tensor, side: int) -> Tensor:
+    """Return a map (B, C, H, W) with zeros below and on the right until both sides are `side` or more."""
+    return _pad(x, below=max(side - x.shape[-2], 0), right=max(side - x.shape[-1], 0))
+
+
+def _pad(x: Tensor, *, below: int, right: int) -> Tensor:
+    # An exported graph has no branches: the one that the traced size takes would be taken at every size.
+    if torch.compiler.is_exporting() or below or right:
+        return F.pad(x, (0, right, 0, below))
+    return x
 
 
 def init_conv_bn(module: nn.Module) -> None:

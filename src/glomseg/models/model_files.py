@@ -29,7 +29,9 @@ from glomseg.types import ModelCard, Scaling
 SUFFIX = ".safetensors"
 """Suffix of model files; any other works too."""
 
-_CARD_KEY = "glomseg_model_card"
+CARD_KEY = "glomseg_model_card"
+"""Of the card in the metadata of a file."""
+
 _FORMAT_KEY = "glomseg_format"
 _FORMAT = "1"
 _CARD_TYPE = TypeAdapter(ModelCard)
@@ -59,7 +61,7 @@ def save_model(path: str | os.PathLike[str], model: nn.Module, card: ModelCard) 
     problem = _difference(_blank(card).state_dict(), {name: tuple(value.shape) for name, value in entries.items()})
     if problem:
         raise InvalidInputError(f"the model does not fit its card ({card.architecture}): {problem}")
-    metadata = {"format": "pt", _FORMAT_KEY: _FORMAT, _CARD_KEY: json_text(dataclasses.asdict(card))}
+    metadata = {"format": "pt", **card_metadata(card)}
     with atomic_path(path) as temporary, failed_writes_as(SafetensorError):
         save_file(entries, temporary, metadata=metadata)
 
@@ -76,7 +78,7 @@ def load_model(path: str | os.PathLike[str]) -> tuple[Segmentor, ModelCard]:
     """
     path = Path(path)
     with _opened(path) as file:
-        card = _read_card(path, file.metadata() or {})
+        card = card_in(path, file.metadata() or {})
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         model = _blank(card)
         problem = _difference(model.state_dict(), shapes)
@@ -96,7 +98,7 @@ def read_card(path: str | os.PathLike[str]) -> ModelCard:
     """Return the card in a model file, without its weights; raises as `load_model` does."""
     path = Path(path)
     with _opened(path) as file:
-        return _read_card(path, file.metadata() or {})
+        return card_in(path, file.metadata() or {})
 
 
 @contextmanager
@@ -111,6 +113,11 @@ def _opened(path: Path) -> Iterator[Any]:
             f"model file {str(path)!r} is damaged or no glomseg model: {error}; "
             "it was probably cut off while it was copied: copy it again"
         ) from error
+
+
+def card_metadata(card: ModelCard) -> dict[str, str]:
+    """Return what the metadata of a file says of a model: its format and its card as JSON, for `card_in`."""
+    return {_FORMAT_KEY: _FORMAT, CARD_KEY: json_text(dataclasses.asdict(card))}
 
 
 def is_safetensors(path: Path) -> bool:
@@ -201,9 +208,16 @@ def _check_kind(path: Path) -> None:
         )
 
 
-def _read_card(path: Path, metadata: dict[str, str]) -> ModelCard:
+def card_in(path: Path, metadata: dict[str, str]) -> ModelCard:
+    """Return the card in the metadata of a file, checked.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none, or it is not valid.
+    """
     version = metadata.get(_FORMAT_KEY)
-    if version is None or _CARD_KEY not in metadata:
+    if version is None or CARD_KEY not in metadata:
         raise InvalidInputError(
             f"{str(path)!r} holds weights but no glomseg model card, so its classes, scale and colours are unknown; "
             f"start a training from it with `glomseg train DATA --weights {path}`"
@@ -215,7 +229,7 @@ def _read_card(path: Path, metadata: dict[str, str]) -> ModelCard:
         )
     try:
         # `json.loads` first: it takes the last of two equal keys, as every other reader of the file does.
-        card = _CARD_TYPE.validate_json(json.dumps(json.loads(metadata[_CARD_KEY])), strict=True)
+        card = _CARD_TYPE.validate_json(json.dumps(json.loads(metadata[CARD_KEY])), strict=True)
     except ValidationError as error:
         reasons = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:5])
         raise InvalidInputError(f"model file {str(path)!r} has a model card that is not valid: {reasons}") from error

@@ -5,6 +5,8 @@ from typing import NamedTuple, Self
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from glomseg.models.blocks import pad_to_multiple
+
 
 class QueryLogits(NamedTuple):
     """What queries, each looking for one mask, say before softmax and sigmoid.
@@ -118,8 +120,7 @@ class Segmentor(nn.Module):
 
     def _padded_logits(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        bottom, right = -height % self.size_divisor, -width % self.size_divisor
-        padded = F.pad(images, (0, right, 0, bottom)) if bottom or right else images
+        padded = pad_to_multiple(images, self.size_divisor) if self.size_divisor > 1 else images
         logits: Tensor = self.decode_head(self._features(padded))
         if padded is images:
             return logits

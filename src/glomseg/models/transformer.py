@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from glomseg.models.blocks import pad_to_multiple
+
 
 class DropPath(nn.Module):
     """Stochastic depth: in training the branch of a residual block is left out for some images of a batch.
@@ -191,18 +193,6 @@ class LayerNorm2d(nn.LayerNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
-def pad_to_multiple(x: Tensor, side: int) -> Tensor:
-    """Return a map (B, C, H, W) with zeros below and on the right until `side` divides height and width."""
-    below, right = -x.shape[-2] % side, -x.shape[-1] % side
-    return F.pad(x, (0, right, 0, below)) if below or right else x
-
-
-def pad_to_least(x: Tensor, side: int) -> Tensor:
-    """Return a map (B, C, H, W) with zeros below and on the right until both sides are `side` or more."""
-    below, right = max(side - x.shape[-2], 0), max(side - x.shape[-1], 0)
-    return F.pad(x, (0, right, 0, below)) if below or right else x
 
 
 def init_transformer(module: nn.Module) -> None:

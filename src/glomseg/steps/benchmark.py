@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from glomseg.data.crops import resize
 from glomseg.data.synthetic import draw_tile
-from glomseg.errors import InvalidInputError
+from glomseg.errors import InvalidInputError, UnsafeFileError
 from glomseg.images import read_image, write_png
+from glomseg.inference.engines.packages import installed_engines
 from glomseg.inference.loading import load_predictor
-from glomseg.inference.predictor import Predictor
+from glomseg.inference.predictor import Predictor, most_likely_classes
 from glomseg.progress import ProgressBars, no_progress
 from glomseg.steps.inputs import find_images
 
@@ -51,30 +52,65 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineTiming:
+    """How long one image takes an engine, beside the first engine of the same run.
+
+    Attributes
+    ----------
+    engine, device, precision
+        What was computed with.
+    model
+        Of the model alone; images and engines took turns.
+    ratio, ratio_low, ratio_high
+        How many times as fast as the first engine: of the medians, and the 5th and 95th percentile of the ratios image
+        by image.
+    """
+
+    engine: str
+    device: str
+    precision: str
+    model: Timing
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkResult:
     """Speed and memory of a model.
 
     Attributes
     ----------
+    engines
+        What computed the model, in turns, the first one first.
+    left_out
+        Engines that could not compute it, with the reason.
     model
-        MMSegmentation's way: batch 1, from the normalised image in memory to class indices at the
+        Of the first engine, MMSegmentation's way: batch 1, from the normalised image in memory to class indices at the
         image's size; reading and resizing are not timed.
     end_to_end
-        From the image file to the written mask.
+        Of the first engine, from the image file to the written mask.
     working_size
         (height, width) in pixels that the network saw, of the first image.
     peak_memory_bytes
         Of the process, or of the GPU where one is used.
     device, precision
-        What was computed with.
+        What the first engine computed with.
     """
 
+    engines: tuple[EngineTiming, ...]
+    left_out: dict[str, str]
     model: Timing
     end_to_end: Timing
     working_size: tuple[int, int]
     peak_memory_bytes: int
     device: str
     precision: str
+
+    @property
+    def fastest(self) -> EngineTiming:
+        """The engine with the least median time."""
+        return min(self.engines, key=lambda item: item.model.median_s)
 
 
 def benchmark_model(
@@ -87,9 +123,10 @@ def benchmark_model(
     mpp: float | None = None,
     device: str = "auto",
     precision: str = "auto",
+    engines: Sequence[str] | None = None,
     progress: ProgressBars = no_progress,
 ) -> BenchmarkResult:
-    """Time a model on images, taken in turn until `n_images` are done.
+    """Time a model on images, taken in turn until `n_images` are done, with every engine in turn for each image.
 
     End to end all images take turns; the model alone is timed on the first `N_DECODED`.
 
@@ -108,14 +145,17 @@ def benchmark_model(
     mpp
         Micrometres per pixel of the images.
     device, precision
-        As in `load_predictor`.
+        As in `load_predictor`. Engines that do not compute so are left out.
+    engines
+        What computes it; None takes all that are installed where the model computes on the processor in float32, and
+        else the model's own.
     progress
         Where to report.
 
     Raises
     ------
     InvalidInputError
-        If a number makes no sense, or an image cannot be read.
+        If a number makes no sense, an image cannot be read, or no engine can compute the model.
     MissingInputError
         If a pattern fits nothing, or a folder has no image.
     """
@@ -125,14 +165,16 @@ def benchmark_model(
         raise InvalidInputError(f"--size {size_px} is not between 16 and {_MAX_SIZE_PX:,} pixels")
     if mpp is not None and not 0 < mpp < 1000:
         raise InvalidInputError(f"--mpp {mpp} is not a plausible number of micrometres per pixel")
-    predictor = load_predictor(model, device=device, precision=precision)
+    predictors, left_out = _predictors(model, device=device, precision=precision, engines=engines)
+    predictor = predictors[0]
     with tempfile.TemporaryDirectory(prefix="glomseg-benchmark-") as folder:
         paths = find_images(images) if images else [_synthetic_tile(Path(folder), size_px)]
         decoded = [read_image(path) for path in paths[:N_DECODED]]
         with progress("timing the model", unit="image") as bar:
-            model_times = []
+            model_times: list[list[float]] = [[] for _ in predictors]
             for number in range(n_warmup + n_images):
-                model_times.append(_time_model(predictor, decoded[number % len(decoded)], mpp=mpp))
+                for times, side in zip(model_times, predictors, strict=True):
+                    times.append(_time_model(side, decoded[number % len(decoded)], mpp=mpp))
                 bar(number + 1, n_warmup + n_images)
         with progress("timing end to end", unit="image") as bar:
             end_to_end_times = []
@@ -141,13 +183,52 @@ def benchmark_model(
                 end_to_end_times.append(_time_end_to_end(predictor, path, Path(folder) / "mask.png", mpp=mpp))
                 bar(number + 1, n_warmup + n_images)
     height, width = decoded[0].shape[:2]
+    counted = [times[n_warmup:] for times in model_times]
     return BenchmarkResult(
-        model=_summary(model_times[n_warmup:]),
+        engines=tuple(
+            _engine_timing(side, times, first=counted[0]) for side, times in zip(predictors, counted, strict=True)
+        ),
+        left_out=left_out,
+        model=_summary(counted[0]),
         end_to_end=_summary(end_to_end_times[n_warmup:]),
         working_size=predictor.card.scaling.working_size(height=height, width=width, mpp=mpp),
         peak_memory_bytes=_peak_memory_bytes(predictor.device),
         device=str(predictor.device),
         precision=predictor.precision,
+    )
+
+
+def _predictors(
+    model: str | os.PathLike[str], *, device: str, precision: str, engines: Sequence[str] | None
+) -> tuple[list[Predictor], dict[str, str]]:
+    """Return a predictor for each engine that can compute the model, and why the others cannot."""
+    predictors: list[Predictor] = []
+    if engines is None:
+        predictors.append(load_predictor(model, device=device, precision=precision))
+        own = predictors[0]
+        on_processor = own.engine == "torch" and own.device.type == "cpu" and precision in ("auto", "32-true")
+        engines = [name for name in installed_engines() if name != "torch"] if on_processor else []
+    left_out: dict[str, str] = {}
+    for engine in engines:
+        try:
+            predictors.append(load_predictor(model, device=device, precision=precision, engine=engine))
+        except (InvalidInputError, UnsafeFileError) as error:
+            left_out[engine] = str(error)
+    if not predictors:
+        raise InvalidInputError("; ".join(left_out.values()) or "--engines names no engine")
+    return predictors, left_out
+
+
+def _engine_timing(predictor: Predictor, seconds: Sequence[float], *, first: Sequence[float]) -> EngineTiming:
+    low, high = np.percentile(np.divide(first, seconds), [5, 95])
+    return EngineTiming(
+        engine=predictor.engine,
+        device=str(predictor.device),
+        precision=predictor.precision,
+        model=_summary(seconds),
+        ratio=statistics.median(first) / statistics.median(seconds),
+        ratio_low=float(low),
+        ratio_high=float(high),
     )
 
 
@@ -165,7 +246,7 @@ def _time_model(predictor: Predictor, image: NDArray[np.uint8], *, mpp: float | 
     _synchronize(predictor.device)
     start = time.perf_counter()
     scores = predictor.enlarged_logits if len(predictor.networks) == 1 else predictor.view_probabilities
-    scores(batch, image_size=(height, width)).argmax(dim=1).to(torch.uint8).cpu()
+    most_likely_classes(scores(batch, image_size=(height, width)), threshold=None).cpu()
     _synchronize(predictor.device)
     return time.perf_counter() - start
 

@@ -11,6 +11,7 @@ import torch
 
 from glomseg._version import __version__
 from glomseg.devices import choose_precision, cpu_gains_by_bf16
+from glomseg.inference.engines.packages import INSTALL, installed_engines
 from glomseg.memory import free_memory_bytes
 from glomseg.models.known_weights import cache_folder
 
@@ -50,6 +51,7 @@ def check_machine() -> list[Check]:
         _check_processor(),
         _check_memory(),
         _check_openslide(),
+        _check_engines(),
         _check_cache(),
         _check_disk(),
     ]
@@ -125,6 +127,15 @@ def _check_openslide() -> Check:
             name="OpenSlide", status="missing", found=str(error), remedy="pip install openslide-python openslide-bin"
         )
     return Check(name="OpenSlide", status="ok", found=openslide.__library_version__)
+
+
+def _check_engines() -> Check:
+    """Return which optional engines are there; none of them is needed."""
+    names = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}
+    found = installed_engines()
+    listed = [f"{names[engine]} {found[engine]}" for engine in names if engine in found]
+    remedy = "" if len(listed) == len(names) else f"optional, and often quicker on processors: {INSTALL}"
+    return Check(name="engines", status="ok", found=", ".join(["PyTorch", *listed]), remedy=remedy)
 
 
 def _check_cache() -> Check:

@@ -1,15 +1,28 @@
 """Write a glomseg model for another program."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from glomseg.errors import InvalidInputError
+from glomseg.data.crops import resize
+from glomseg.errors import InvalidInputError, did_you_mean
+from glomseg.images import read_image
+from glomseg.inference.engines.agreement import Agreement, Image, compare_with_torch, require_agreement
+from glomseg.inference.engines.building import engine_network, predictor_of
+from glomseg.inference.engines.exported_files import save_exported
+from glomseg.inference.engines.graph import onnx_graph
+from glomseg.inference.runtime import fold_batchnorm
 from glomseg.models.model_files import load_model
 from glomseg.models.openmmlab.exporting import save_openmmlab
+from glomseg.models.segmentor import Segmentor
 from glomseg.runs import model_path
+from glomseg.steps.inputs import find_images
+from glomseg.types import ModelCard
 
-FORMATS = ("mmseg",)
+FORMATS = ("mmseg", "onnx", "openvino")
+
+_N_TILES = 8  # each is compared whole and in crops; more of them tell nothing new about sizes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,36 +32,62 @@ class ExportResult:
     Attributes
     ----------
     files
-        A config and a checkpoint.
+        A config and a checkpoint; or the file, or the two, of an exported network.
     notes
         What the other program does otherwise, in sentences.
+    agreement
+        Of an exported network with PyTorch; None for "mmseg".
     """
 
     files: tuple[Path, ...]
     notes: tuple[str, ...]
+    agreement: Agreement | None = None
 
 
-def export_model(model: str | os.PathLike[str], *, out: str | os.PathLike[str], format: str = "mmseg") -> ExportResult:
+def export_model(
+    model: str | os.PathLike[str],
+    images: Sequence[str | os.PathLike[str]] = (),
+    *,
+    out: str | os.PathLike[str],
+    format: str = "mmseg",
+    mpp: float | None = None,
+) -> ExportResult:
     """Write a model in the format of another program.
+
+    An exported network is first compared with PyTorch's on images of several sizes, and written only if all differences
+    can be rounding.
 
     Parameters
     ----------
     model
         A model file, or a run folder, whose best model is taken.
+    images
+        Files, folders and patterns of tiles that an exported network is compared on; none draws synthetic tissue.
     out
         The folder to write to.
     format
-        "mmseg": a config and a checkpoint of MMSegmentation 1.x.
+        "mmseg": a config and a checkpoint of MMSegmentation 1.x. "onnx": the network with its card as one file for ONNX
+        Runtime. "openvino": the same as two files for OpenVINO.
+    mpp
+        Micrometres per pixel of the images.
 
     Raises
     ------
     InvalidInputError
-        If there is no such format, or the other program has no such network.
+        If there is no such format, the other program has no such network, an image cannot be read, or the exported
+        network does not give what PyTorch gives.
     """
     if format not in FORMATS:
-        raise InvalidInputError(f"--format {format!r} is not known; there is {', '.join(FORMATS)}")
+        raise InvalidInputError(f"--format {format!r} is not known: {did_you_mean(format, FORMATS)}")
+    if format == "mmseg" and (images or mpp is not None):
+        raise InvalidInputError("images and --mpp are for --format onnx and openvino, which are compared with PyTorch")
     path = model_path(model)
+    if path.suffix == ".json":
+        raise InvalidInputError(f"{str(path)!r} is an ensemble of several networks: export its models one by one")
+    tiles = [read_image(image) for image in find_images(images)[:_N_TILES]] if images else []
     network, card = load_model(path)
+    if format != "mmseg":
+        return _export_network(network, card, tiles, out=Path(out), name=path.stem, engine=format, mpp=mpp)
     files = save_openmmlab(out, network, card, name=path.stem)
     notes = []
     if card.scaling.mpp is not None:
@@ -67,3 +106,26 @@ def export_model(model: str | os.PathLike[str], *, out: str | os.PathLike[str], 
             "predictions there will be worse"
         )
     return ExportResult(files=files, notes=tuple(notes))
+
+
+def _export_network(
+    network: Segmentor,
+    card: ModelCard,
+    tiles: Sequence[Image],
+    *,
+    out: Path,
+    name: str,
+    engine: str,
+    mpp: float | None,
+) -> ExportResult:
+    scaling = card.scaling
+    working = []
+    for tile in tiles:
+        height, width = scaling.working_size(height=tile.shape[0], width=tile.shape[1], mpp=mpp)
+        working.append(resize(tile, height=height, width=width, interpolation=scaling.interpolation))
+    data = onnx_graph(network)
+    exported = predictor_of(engine_network(data, engine=engine, name=name), card)
+    agreement = compare_with_torch(exported, predictor_of(fold_batchnorm(network), card), images=working)
+    require_agreement(agreement, engine=engine)
+    files = save_exported(out, data, card, name=name, engine=engine)
+    return ExportResult(files=files, notes=(), agreement=agreement)

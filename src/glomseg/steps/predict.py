@@ -71,6 +71,7 @@ def predict_images(
     device: str = "auto",
     precision: str = "auto",
     tta: TestTimeAugmentation | bool = False,
+    engine: str | None = None,
     progress: ProgressBars = no_progress,
 ) -> PredictionResult:
     """Predict images and write ``masks/<name>.png``, ``overlays/<name>.png`` and ``components.csv``.
@@ -100,7 +101,7 @@ def predict_images(
     min_area_px
         Smaller components are left out of the table (the mask keeps them). None takes the size that was chosen with an
         ensemble, else 0.
-    device, precision, tta
+    device, precision, tta, engine
         As in `load_predictor`.
     progress
         Where to report.
@@ -121,7 +122,7 @@ def predict_images(
     if min_area_px is not None and min_area_px < 0:
         raise InvalidInputError(f"--min-area {min_area_px} is below zero; 0 keeps every component")
     paths = find_images(images)
-    predictor = load_predictor(model, weights=weights, device=device, precision=precision, tta=tta)
+    predictor = load_predictor(model, weights=weights, device=device, precision=precision, tta=tta, engine=engine)
     _check_scale(predictor.card, mpp=mpp)
     classes = predictor.card.classes
     min_area_px = predictor.min_area_px(min_area_px, mpp=mpp)

@@ -146,6 +146,7 @@ def predict_slides(
     device: str = "auto",
     precision: str = "auto",
     tta: TestTimeAugmentation | bool = False,
+    engine: str | None = None,
     progress: ProgressBars = no_progress,
 ) -> PredictedSlides:
     """Predict whole slides and write, for each, a folder of its own below `out`, and ``slides.csv`` of all.
@@ -167,7 +168,7 @@ def predict_slides(
         A checkpoint of MMSegmentation; `model` is then its config.
     settings
         How they are predicted.
-    device, precision, tta
+    device, precision, tta, engine
         As in `load_predictor`; views at other scales than the working one are refused.
     progress
         Where to report: one bar a slide, counting windows, and one for each other stage that takes long.
@@ -180,7 +181,7 @@ def predict_slides(
         If a file cannot be written, or would replace one that is not of an earlier prediction.
     """
     paths = [Path(path) for path in slides]
-    predictor = load_predictor(model, weights=weights, device=device, precision=precision, tta=tta)
+    predictor = load_predictor(model, weights=weights, device=device, precision=precision, tta=tta, engine=engine)
     if predictor.tta is not None and predictor.tta.scales != (1.0,):
         raise InvalidInputError(
             f"slides are predicted at the working size alone, but the test-time augmentation is of "
@@ -231,6 +232,7 @@ class _Batch:
             "architecture": predictor.card.architecture,
             "device": predictor.device.type,
             "precision": predictor.precision,
+            "engine": predictor.engine,
             "tta": None if predictor.tta is None else asdict(predictor.tta),
         }
         on_processor = predictor.device.type == "cpu"

@@ -11,6 +11,7 @@ import tifffile
 from glomseg.box import BOX, box_model, is_box
 from glomseg.errors import GlomsegError, InvalidInputError, MissingInputError, UnsafeFileError, did_you_mean
 from glomseg.images import IMAGE_SUFFIXES, image_header
+from glomseg.inference.engines.exported_files import SUFFIXES as EXPORTED_SUFFIXES
 from glomseg.inference.loading import CHECKPOINT_SUFFIXES
 from glomseg.models.model_files import SUFFIX, is_safetensors
 from glomseg.runs import ENSEMBLE, RunFolder
@@ -21,7 +22,7 @@ SLIDE_SUFFIXES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".dcm", ".
 
 KINDS = ("auto", "tile", "slide")
 
-_MODEL_SUFFIXES = (SUFFIX, *CHECKPOINT_SUFFIXES, ".json", ".py")
+_MODEL_SUFFIXES = (SUFFIX, *CHECKPOINT_SUFFIXES, ".json", ".py", *EXPORTED_SUFFIXES)
 """Ends of models, and of records and configs that stand for models."""
 
 

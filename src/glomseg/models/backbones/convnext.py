@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from glomseg.models.transformer import DropPath, LayerNorm2d, drop_path_rates, pad_to_least
+from glomseg.models.blocks import pad_to_least
+from glomseg.models.transformer import DropPath, LayerNorm2d, drop_path_rates
 
 _EPS = 1e-6
 _STEM_STRIDE = 4

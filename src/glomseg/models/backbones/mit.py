@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from glomseg.models.blocks import pad_to_least
 from glomseg.models.transformer import (
     DropPath,
     MultiheadAttention,
     PatchEmbed,
     drop_path_rates,
     init_transformer,
-    pad_to_least,
 )
 
 _EPS = 1e-6

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glomseg.models.backbones.resnet import BasicBlock
-from glomseg.models.blocks import ConvBNReLU, init_conv_bn
+from glomseg.models.blocks import ConvBNReLU, init_conv_bn, pad_to_multiple
 
 STEM_STRIDE = 4
 
@@ -44,9 +44,7 @@ class SmallResNet(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return the features (B, channels, h, w) at strides 4, 8, 16 and 32 of images (B, 3, H, W)."""
-        bottom, right = -images.shape[-2] % STEM_STRIDE, -images.shape[-1] % STEM_STRIDE
-        if bottom or right:  # 0 is the mean colour
-            images = F.pad(images, (0, right, 0, bottom))
+        images = pad_to_multiple(images, STEM_STRIDE)  # 0 is the mean colour
         x = self.stem(F.pixel_unshuffle(images, STEM_STRIDE))
         features = []
         for stage in self.stages:

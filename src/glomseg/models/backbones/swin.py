@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from glomseg.models.blocks import pad_to_multiple
 from glomseg.models.transformer import (
     DropPath,
     FeedForward,
@@ -12,7 +13,6 @@ from glomseg.models.transformer import (
     attend,
     drop_path_rates,
     init_transformer,
-    pad_to_multiple,
 )
 
 _EPS = 1e-5
@@ -52,7 +52,7 @@ class WindowAttention(nn.Module):
         """Return the (B nW, N, C) tokens of windows (B nW, N, C); `barriers` (nW, N, N) is added before the softmax."""
         bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)[None]
         if barriers is not None:
-            bias = (bias + barriers[:, None]).repeat(len(windows) // len(barriers), 1, 1, 1)
+            bias = (bias + barriers[:, None]).repeat(windows.shape[0] // barriers.shape[0], 1, 1, 1)
         query, key, value = self.qkv(windows).chunk(3, dim=-1)
         out: Tensor = self.proj(attend(query, key, value, num_heads=self.num_heads, bias=bias))
         return out

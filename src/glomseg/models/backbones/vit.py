@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from glomseg.models.blocks import pad_to_multiple
 from glomseg.models.transformer import (
     DropPath,
     FeedForward,
     MultiheadAttention,
     drop_path_rates,
     init_transformer,
-    pad_to_multiple,
 )
 
 _MLP_RATIO = 4
@@ -168,12 +168,12 @@ class VisionTransformer(nn.Module):
         patches = self.patch_embed["projection"](pad_to_multiple(images, self.patch_size))
         height, width = patches.shape[-2:]
         tokens = patches.flatten(2).transpose(1, 2)
-        x = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        x = torch.cat([self.cls_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         if self.pos_embed is not None:
             x = x + self._positions(self.pos_embed, height, width)
         n_prefix = 1
         if self.register_tokens is not None:
-            x = torch.cat([x[:, :1], self.register_tokens.expand(len(x), -1, -1), x[:, 1:]], dim=1)
+            x = torch.cat([x[:, :1], self.register_tokens.expand(x.shape[0], -1, -1), x[:, 1:]], dim=1)
             n_prefix += self.register_tokens.shape[1]
         rotation = self._rotation(height, width, n_prefix=n_prefix) if self.pos_embed is None else None
         features = []

@@ -42,11 +42,18 @@ class NMF2D(nn.Module):
     train_steps, eval_steps
         Multiplicative updates in training and in prediction.
 
+    Attributes
+    ----------
+    drawn
+        (1, C, R) bases that prediction starts from, where they are kept instead of drawn anew for every batch.
+
     References
     ----------
     Lee and Seung, Algorithms for Non-negative Matrix Factorization, NeurIPS 2000; as a layer: Geng et al., Is
     Attention Better Than Matrix Decomposition?, ICLR 2021.
     """
+
+    drawn: Tensor | None = None
 
     def __init__(self, n_bases: int, *, train_steps: int = 6, eval_steps: int = 7) -> None:
         super().__init__()
@@ -76,10 +83,17 @@ class NMF2D(nn.Module):
         if self.training:
             bases = torch.rand(n_images, channels, self.n_bases, device=data.device, dtype=data.dtype)
         else:
-            generator = torch.Generator("cpu").manual_seed(_SEED)
-            drawn = torch.rand(1, channels, self.n_bases, generator=generator, device="cpu")
+            drawn = self._draw(channels) if self.drawn is None else self.drawn
             bases = drawn.to(data).expand(n_images, -1, -1)
         return F.normalize(bases, dim=1)
+
+    def _draw(self, channels: int) -> Tensor:
+        generator = torch.Generator("cpu").manual_seed(_SEED)
+        return torch.rand(1, channels, self.n_bases, generator=generator, device="cpu")
+
+    def keep_bases(self, channels: int) -> None:
+        """Keep what prediction draws for maps of so many channels: an exported network cannot draw."""
+        self.drawn = self._draw(channels)
 
 
 def _update(factor: Tensor, other: Tensor, data: Tensor) -> Tensor:
@@ -92,6 +106,7 @@ class Hamburger(nn.Module):
 
     def __init__(self, channels: int, *, n_bases: int) -> None:
         super().__init__()
+        self.channels = channels
         self.ham_in = nn.Sequential(OrderedDict(conv=nn.Conv2d(channels, channels, 1)))
         self.ham = NMF2D(n_bases)
         self.ham_out = ConvGN(channels, channels)

@@ -141,7 +141,7 @@ def pyramid_convolution(
         side = grid.shape[-1]
         cells = grid.permute(0, 2, 3, 1)  # (B, k, k, I)
         taps = F.linear(cells, weight.permute(2, 3, 0, 1).flatten(0, 2))  # (B, k, k, 9 O)
-        taps = taps.view(len(grid), side, side, 3, 3, -1).permute(0, 3, 1, 4, 2, 5)  # (B, 3, k, 3, k, O)
+        taps = taps.view(grid.shape[0], side, side, 3, 3, -1).permute(0, 3, 1, 4, 2, 5)  # (B, 3, k, 3, k, O)
         columns = _tap_weights(side, width, align_corners=align_corners).to(taps)  # (w, 3 k)
         mixed_rows.append(columns @ taps.flatten(3, 4).flatten(1, 2))  # (B, 3 k, w, O)
         row_weights.append(_tap_weights(side, height, align_corners=align_corners).to(taps))  # (h, 3 k)
@@ -155,7 +155,12 @@ def _tap_weights(n_cells: int, n_px: int, *, align_corners: bool) -> Tensor:
 
     Beyond the border there is nothing: the zero padding of the convolution.
     """
-    cells = torch.eye(n_cells, dtype=torch.float64)[None]
-    here = F.interpolate(cells, size=n_px, mode="linear", align_corners=align_corners)[0].T  # (n_px, n_cells)
+    pixels = torch.arange(n_px, dtype=torch.float64)[:, None]
+    if align_corners:
+        places = pixels * ((n_cells - 1) / max(n_px - 1, 1))
+    else:
+        places = ((pixels + 0.5) * (n_cells / n_px) - 0.5).clamp(0, n_cells - 1)
+    # Linear interpolation in plain arithmetic, which an exported graph repeats for any size.
+    here = (1 - (places - torch.arange(n_cells)).abs()).clamp_min(0)  # (n_px, n_cells)
     padded = F.pad(here, (0, 0, 1, 1))
     return torch.cat([padded[:-2], padded[1:-1], padded[2:]], dim=1)

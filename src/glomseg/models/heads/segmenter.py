@@ -73,7 +73,7 @@ class SegmenterMaskTransformerHead(nn.Module):
         feature = features[self.in_index]
         patches = self.dec_proj(feature.flatten(2).transpose(1, 2))
         n_patches = patches.shape[1]
-        x = torch.cat([patches, self.cls_emb.expand(len(patches), -1, -1)], dim=1)
+        x = torch.cat([patches, self.cls_emb.expand(patches.shape[0], -1, -1)], dim=1)
         x = self.decoder_norm(self.layers(x))
         patches, classes = self.patch_proj(x[:, :n_patches]), self.classes_proj(x[:, n_patches:])
         # The last normalisation enlarges differences of cosines that half precision cannot tell apart.
@@ -81,4 +81,4 @@ class SegmenterMaskTransformerHead(nn.Module):
             kind = self.mask_norm.weight.dtype
             cosines = F.normalize(patches.to(kind), dim=2) @ F.normalize(classes.to(kind), dim=2).transpose(1, 2)
             logits: Tensor = self.mask_norm(cosines)  # (B, h w, C)
-        return logits.transpose(1, 2).reshape(len(logits), -1, *feature.shape[-2:])
+        return logits.transpose(1, 2).reshape(logits.shape[0], -1, *feature.shape[-2:])

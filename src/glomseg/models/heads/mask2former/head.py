@@ -116,7 +116,7 @@ class Mask2FormerHead(nn.Module):
             F.interpolate(finest.detach(), size=coarse.shape[-2:], mode="bilinear", align_corners=False)
             for coarse in maps
         ]
-        query = self.query_feat.weight.expand(len(finest), -1, -1)
+        query = self.query_feat.weight.expand(finest.shape[0], -1, -1)
         states = [query]
         for index, layer in enumerate(self.transformer_decoder.layers):
             level = index % len(maps)

@@ -85,6 +85,23 @@ def test_packed_cells_are_disjoint_and_stay_where_they_may() -> None:
     assert count[:, 120:].mean() > 0.5
 
 
+# --- layout ---------------------------------------------------------------------------------------
+
+
+def test_some_tiles_have_muscle_beside_all_else_and_some_glomeruli_are_torn():
+    layouts = [draw_layout(np.random.default_rng(seed), extent_um=400.0, n_glomeruli=1) for seed in range(40)]
+    with_muscle = [layout for layout in layouts if layout.muscle.max() == 1]
+    assert 4 <= len(with_muscle) <= 16
+    for layout in with_muscle:
+        inside = np.zeros(layout.muscle.shape, np.uint8)
+        grid_um = layout.extent_um / layout.muscle.shape[0]
+        for outline in [one.outline for one in (*layout.glomeruli, *layout.vessels)]:
+            cv2.fillPoly(inside, [np.rint(outline / grid_um).astype(np.int32)], 1)
+        assert layout.muscle[inside == 1].max(initial=0) == 0
+    assert 2 <= sum(layout.glomeruli[0].torn for layout in layouts) <= 14
+    assert not any(layout.glomeruli[0].torn and layout.glomeruli[0].sclerosed for layout in layouts)
+
+
 # --- one tile -------------------------------------------------------------------------------------
 
 

@@ -26,56 +26,6 @@ _BESIDE_MUSCLE_UM = 12.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TubuleKind:
-    """How tubules of one kind are painted; pairs are the ends of a uniform range, amounts are of dye.
-
-    `clear_share` is how empty the lumen is, `cast` the PAS-positive content of some lumens.
-    """
-
-    hematoxylin: tuple[float, float]
-    pas: tuple[float, float]
-    epithelium_um: tuple[float, float]
-    foam: float
-    cast: tuple[float, float]
-    nucleus_spacing_um: tuple[float, float]
-    nucleus_um: float
-    membrane_pas: tuple[float, float]
-    membrane_um: float
-
-
-TUBULE_KINDS = {
-    "proximal": TubuleKind(
-        hematoxylin=(0.05, 0.15), pas=(0.10, 0.22), epithelium_um=(11, 19), foam=0.55, cast=(0.0, 0.05),
-        nucleus_spacing_um=(12, 24), nucleus_um=6.6, membrane_pas=(0.30, 0.50), membrane_um=0.9,
-    ),
-    "distal": TubuleKind(
-        hematoxylin=(0.06, 0.14), pas=(0.07, 0.14), epithelium_um=(6, 10), foam=0.35, cast=(0.01, 0.03),
-        nucleus_spacing_um=(9.5, 15), nucleus_um=6.0, membrane_pas=(0.26, 0.42), membrane_um=0.8,
-    ),
-    "clear": TubuleKind(
-        hematoxylin=(0.02, 0.06), pas=(0.03, 0.07), epithelium_um=(7, 11), foam=0.6, cast=(0.01, 0.03),
-        nucleus_spacing_um=(9.5, 15), nucleus_um=6.2, membrane_pas=(0.26, 0.42), membrane_um=0.8,
-    ),
-    "crowded": TubuleKind(
-        hematoxylin=(0.09, 0.18), pas=(0.12, 0.24), epithelium_um=(9, 16), foam=0.5, cast=(0.02, 0.08),
-        nucleus_spacing_um=(6, 9), nucleus_um=6.0, membrane_pas=(0.36, 0.55), membrane_um=1.1,
-    ),
-    "cast": TubuleKind(
-        hematoxylin=(0.05, 0.10), pas=(0.10, 0.18), epithelium_um=(4, 7), foam=0.25, cast=(0.35, 0.65),
-        nucleus_spacing_um=(10, 18), nucleus_um=5.5, membrane_pas=(0.42, 0.6), membrane_um=1.3,
-    ),
-    "atrophic": TubuleKind(
-        hematoxylin=(0.10, 0.18), pas=(0.16, 0.26), epithelium_um=(6, 9), foam=0.4, cast=(0.03, 0.25),
-        nucleus_spacing_um=(8, 12), nucleus_um=5.6, membrane_pas=(0.45, 0.62), membrane_um=2.2,
-    ),
-    "fat": TubuleKind(
-        hematoxylin=(0.01, 0.03), pas=(0.05, 0.10), epithelium_um=(0.3, 0.8), foam=0.2, cast=(0.0, 0.004),
-        nucleus_spacing_um=(60, 120), nucleus_um=4.5, membrane_pas=(0.12, 0.22), membrane_um=1.0,
-    ),
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Tubule:
     """One profile of a tubule: its outline (N, 2) and its kind, a key of `TUBULE_KINDS`."""
 
@@ -146,11 +96,11 @@ def draw_layout(rng: np.random.Generator, *, extent_um: float, n_glomeruli: int)
     vessels = _draw_vessels(rng, extent_um=extent_um, glomeruli=glomeruli, tissue_um=tissue_um)
     scar = _patches(noise_field(rng, 110.0, extent_um=wide_um, shape=shape), threshold=rng.normal(1.5, 0.6))
     infiltrate = _patches(noise_field(rng, 70.0, extent_um=wide_um, shape=shape), threshold=rng.normal(1.7, 0.5))
-    occupied = [*(g.outline for g in glomeruli), *(v.outline for v in vessels)]
+    taken = _covered([one.outline for one in (*glomeruli, *vessels)], shape=shape, wide_um=wide_um)
     fibre_angle_rad = float(rng.uniform(0, np.pi))
-    muscle = _draw_muscle(rng, wide_um, occupied=occupied, shape=shape, fibre_angle_rad=fibre_angle_rad)
+    muscle = _draw_muscle(rng, wide_um, taken=taken, fibre_angle_rad=fibre_angle_rad)
     tubules = _draw_tubules(
-        rng, wide_um, occupied=occupied, muscle=muscle, tissue_um=tissue_um, crowding=np.maximum(scar, 0.6 * infiltrate)
+        rng, wide_um, taken=taken, muscle=muscle, tissue_um=tissue_um, crowding=np.maximum(scar, 0.6 * infiltrate)
     )
     inner = slice(round(MARGIN_UM / _GRID_UM), n_grid - round(MARGIN_UM / _GRID_UM))
     return Layout(
@@ -286,15 +236,19 @@ def _draw_vessels(
     return tuple(vessels)
 
 
+def _covered(outlines: list[Points], *, shape: tuple[int, int], wide_um: float) -> NDArray[np.uint8]:
+    """Return what lies inside outlines as 1 (H, W) on the grid."""
+    covered = np.zeros(shape, dtype=np.uint8)
+    for outline in outlines:
+        cv2.fillPoly(covered, [np.rint((outline + MARGIN_UM) * (shape[0] / wide_um)).astype(np.int32)], 1)
+    return covered
+
+
 def _draw_muscle(
-    rng: np.random.Generator,
-    wide_um: float,
-    *,
-    occupied: list[Points],
-    shape: tuple[int, int],
-    fibre_angle_rad: float,
+    rng: np.random.Generator, wide_um: float, *, taken: NDArray[np.uint8], fibre_angle_rad: float
 ) -> NDArray[np.float32]:
     """Return where smooth muscle is (H, W), 0 to 1: in one tile of four a band or all of one side, beside all else."""
+    shape = (taken.shape[0], taken.shape[1])
     if rng.random() > _MUSCLE_SHARE:
         return np.zeros(shape, dtype=np.float32)
     y, x = (np.mgrid[: shape[0], : shape[1]].astype(np.float32) + 0.5) * (wide_um / shape[0]) - wide_um / 2
@@ -303,11 +257,8 @@ def _draw_muscle(
     across += 30 * noise_field(rng, 150.0, extent_um=wide_um, shape=shape)
     across += 8 * noise_field(rng, 40.0, extent_um=wide_um, shape=shape)
     depth_um = rng.uniform(30, 130) - np.abs(across) if rng.random() < 0.75 else across
-    taken = np.zeros(shape, dtype=np.uint8)
-    scale = shape[0] / wide_um
-    for outline in occupied:
-        cv2.fillPoly(taken, [np.rint((outline + MARGIN_UM) * scale).astype(np.int32)], 1)
-    beside_um = np.minimum(cv2.distanceTransform(1 - taken, cv2.DIST_L2, 5), wide_um) / scale - _BESIDE_MUSCLE_UM
+    beside = np.minimum(cv2.distanceTransform(1 - taken, cv2.DIST_L2, 5), wide_um)  # huge where nothing is taken
+    beside_um = beside / (shape[0] / wide_um) - _BESIDE_MUSCLE_UM
     return np.asarray(np.clip(np.minimum(depth_um, beside_um) / 6, 0, 1), dtype=np.float32)
 
 
@@ -315,16 +266,13 @@ def _draw_tubules(
     rng: np.random.Generator,
     wide_um: float,
     *,
-    occupied: list[Points],
+    taken: NDArray[np.uint8],
     muscle: NDArray[np.float32],
     tissue_um: NDArray[np.float32],
     crowding: NDArray[np.float32],
 ) -> tuple[Tubule, ...]:
     shape = (tissue_um.shape[0], tissue_um.shape[1])
-    taken = np.zeros(shape, dtype=np.uint8)
     scale = shape[0] / wide_um
-    for outline in occupied:
-        cv2.fillPoly(taken, [np.rint((outline + MARGIN_UM) * scale).astype(np.int32)], 1)
     gap = 0.8 + 1.1 * np.abs(noise_field(rng, 60.0, extent_um=wide_um, shape=shape)) + 9 * crowding
     cells = pack_cells(
         rng, extent_um=wide_um, grid_um=_GRID_UM, spacing_um=float(rng.uniform(44, 78)),

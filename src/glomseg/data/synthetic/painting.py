@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg.data.synthetic.canvas import Canvas, paint_nuclei
-from glomseg.data.synthetic.layout import TUBULE_KINDS, Layout, Tubule, Vessel
+from glomseg.data.synthetic.layout import Layout, Tubule, Vessel
 from glomseg.data.synthetic.shapes import Points, inward_normals, signed_area, tangents
+from glomseg.data.synthetic.tubule_kinds import TUBULE_KINDS
 
 
 def paint_interstitium(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> None:

@@ -96,7 +96,8 @@ def draw_layout(rng: np.random.Generator, *, extent_um: float, n_glomeruli: int)
     vessels = _draw_vessels(rng, extent_um=extent_um, glomeruli=glomeruli, tissue_um=tissue_um)
     scar = _patches(noise_field(rng, 110.0, extent_um=wide_um, shape=shape), threshold=rng.normal(1.5, 0.6))
     infiltrate = _patches(noise_field(rng, 70.0, extent_um=wide_um, shape=shape), threshold=rng.normal(1.7, 0.5))
-    taken = _covered([one.outline for one in (*glomeruli, *vessels)], shape=shape, wide_um=wide_um)
+    outlines = [*(glomerulus.outline for glomerulus in glomeruli), *(vessel.outline for vessel in vessels)]
+    taken = _covered(outlines, shape=shape, wide_um=wide_um)
     fibre_angle_rad = float(rng.uniform(0, np.pi))
     muscle = _draw_muscle(rng, wide_um, taken=taken, fibre_angle_rad=fibre_angle_rad)
     tubules = _draw_tubules(

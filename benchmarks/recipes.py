@@ -153,7 +153,7 @@ def rows(counts: Mapping[str, NDArray[np.float64]]) -> list[str]:
 
 def by_group(counts: Mapping[str, NDArray[np.float64]], groups: Sequence[str]) -> list[str]:
     """Return a line a recipe with the IoU on every held-out group, counts of all seeds added up."""
-    lines = ["recipe           " + "  ".join(f"{group.rpartition("_")[2][:8]:>8}" for group in groups)]
+    lines = ["recipe           " + "  ".join(f"{group.rpartition('_')[2][:8]:>8}" for group in groups)]
     for name, item in counts.items():
         values = pixel_figures(item.sum(axis=0))["iou 1"].value
         lines.append(f"{name:<16} " + "  ".join(f"{value:8.3f}" for value in values))

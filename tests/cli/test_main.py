@@ -71,7 +71,6 @@ def test_a_mistyped_command_is_answered_with_the_right_one(glomseg):
     ("words", "complaint"),
     [
         (["fly"], "fly"),
-        (["predict"], "model"),
         (["predict", "model", "a.png", "--nope", "1"], "--nope"),
         (["evaluate", "model"], "data"),
         (["split", "data", "--val", "much"], "much"),

@@ -87,9 +87,11 @@ def test_random_numbers_are_not_frozen(tiny_dataset, tiny_model, tmp_path):
     with pytest.raises(
         InvalidInputError, match=r"would keep a backbone of random numbers: name weights .* for example"
     ):
-        load_recipe("default", ["model.freeze=backbone"])
+        load_recipe("default", ["model.freeze=backbone", "model.weights=none"])
     with pytest.raises(InvalidInputError, match=r"model.freeze = 'head': Input should be 'none' or 'backbone'"):
         load_recipe("default", ["model.freeze=head", "model.weights=box"])
+    with pytest.raises(InvalidInputError, match=r"needs weights to start from, and .* this network is another"):
+        train(tiny_dataset, tmp_path / "run", "auto")
     some = load_file(tiny_model)
     save_file(
         {name: value for name, value in some.items() if "backbone.layer4" not in name}, tmp_path / "a.safetensors"

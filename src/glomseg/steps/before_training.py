@@ -1,6 +1,8 @@
 """What a training settles and says before it begins, from its tiles and its starting weights."""
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +15,8 @@ from glomseg.data.normalisation import reference_look
 from glomseg.data.statistics import TileStatistics
 from glomseg.devices import free_device_bytes
 from glomseg.errors import InvalidInputError
+from glomseg.files import json_text
+from glomseg.models.build import resolved_options
 from glomseg.models.model_files import read_card
 from glomseg.models.pretrained.hub import PREFIX
 from glomseg.models.profile import training_bytes
@@ -60,7 +64,7 @@ def settle_choices(
     Raises
     ------
     InvalidInputError
-        If there are not as many class weights as classes.
+        If there are not as many class weights as classes, or what is to be frozen has nothing to start from.
     """
     weights = settings.loss.class_weights
     if weights is not None and len(weights) != len(dataset.classes):
@@ -75,6 +79,11 @@ def settle_choices(
     if settings.model.weights == AUTO:
         start, reason = choose_weights(settings.model)
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"weights": start})})
+        if start is None and settings.model.freeze != "none":
+            raise InvalidInputError(
+                f"model.freeze = {settings.model.freeze} needs weights to start from, and {reason}: name some with "
+                "--weights"
+            )
         message(f"model.weights={start or 'none'}: {reason}")
     free_bytes = free_device_bytes(device) if device.type == "cuda" else free_device_bytes(device) / n_processes
     room = Room(
@@ -93,9 +102,15 @@ def settle_choices(
 def choose_weights(model: ModelSettings) -> tuple[str | None, str]:
     """Return what a network starts from where that is left open, and the reason: the model in the box if it fits."""
     card = read_card(box_model())
-    if (model.architecture, dict(model.options)) == (card.architecture, dict(card.options)):
+    if model.architecture == card.architecture and _options_of(model) == card.options:
         return BOX, "it has this network and knows glomeruli already; none would start from random numbers"
     return None, f"the model in the box is a {card.architecture} as it is by default, and this network is another"
+
+
+def _options_of(model: ModelSettings) -> dict[str, Any]:
+    """Return all options of a network as a model card has them, those that are left at their defaults too."""
+    options: dict[str, Any] = json.loads(json_text(resolved_options(model.architecture, model.options)))
+    return options
 
 
 def say_advice(

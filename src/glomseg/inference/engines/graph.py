@@ -63,7 +63,6 @@ def onnx_graph(network: Segmentor) -> bytes:
                 opset_version=OPSET,
                 dynamo=True,
                 verbose=False,
-                optimize=False,  # the engines optimise for themselves
             )
         except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
             raise InvalidInputError(

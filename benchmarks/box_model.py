@@ -12,7 +12,6 @@ the command that measures them; called once more after it, the script writes the
 
 import argparse
 import sys
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from glomseg import (
 )
 from glomseg.cli.console import progress_bar, say
 from glomseg.errors import GlomsegError, InvalidInputError
-from glomseg.files import read_json, read_text, sha256_of
+from glomseg.files import parse_toml, read_json, read_text, sha256_of
 from glomseg.training.hardware import Hardware
 from training import claim, train_once
 
@@ -143,10 +142,8 @@ def _train(
 
 
 def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(read_text(path, what="settings of the model in the box", max_bytes=2**20))
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInputError(f"{str(path)!r} is not valid TOML: {error}") from error
+    text = read_text(path, what="settings of the model in the box", max_bytes=2**20)
+    return parse_toml(text, origin=repr(str(path)))
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from box_model import RECIPES, pretrain
-from glomseg import Dataset, Settings, Split, evaluate_model, load_recipe, open_dataset, read_card, write_split
+from glomseg import Dataset, Settings, Split, load_recipe, open_dataset, read_card, write_split
 from glomseg.data.findings import counted
 from glomseg.data.record import hash_tiles
 from glomseg.data.statistics import scan_masks
@@ -38,7 +38,7 @@ from glomseg.metrics.pixel_intervals import pixel_figures
 from glomseg.training.hardware import Hardware
 from recipes import Counts, rows
 from timing import print_machine
-from training import claim, train_once
+from training import claim, counts_of_test, held_out_groups, train_once
 
 STARTS = ("scratch", "start", "frozen")
 Curve = Mapping[int, Mapping[str, Counts]]
@@ -92,17 +92,8 @@ def count_point(study: Study, *, start: str, n_tiles: int, group: str, seed: int
         if n_tiles:
             settings = _settings(study.settings, start=start, weights=str(model.absolute()), seed=seed)
             model = train_once(folder / "run", study.dataset, settings, split=split, hardware=study.hardware)
-        found = evaluate_model(
-            model,
-            study.dataset,
-            out=folder / "evaluation",
-            part="test",
-            split=folder / "split.json",
-            n_worst=0,
-            device=study.hardware.device,
-            precision=study.hardware.precision,
-        )
-        write_json(record, found.evaluation.counts.matrix.ravel().tolist())
+        out, split_file = folder / "evaluation", folder / "split.json"
+        write_json(record, counts_of_test(model, study.dataset, out=out, split=split_file, hardware=study.hardware))
         print(f"done: {start}, {counted(n_tiles, 'tile')}, {group} held out, seed {seed}", file=sys.stderr, flush=True)
     return np.asarray(read_json(record, what="counts"), np.float64)
 
@@ -234,10 +225,7 @@ def main() -> None:
 
     dataset = open_dataset(options.data, mpp=options.mpp)
     settings = load_recipe(options.recipe, [] if options.steps is None else [f"run.steps={options.steps}"])
-    known = sorted({sample.group for sample in dataset.samples})
-    groups = known if options.groups is None else options.groups.split(",")
-    if set(groups) - set(known):
-        raise InvalidInputError(f"--groups {options.groups}: the groups are {', '.join(known)}")
+    groups = held_out_groups(dataset, options.groups)
     tiles, seeds = ([int(word) for word in text.split(",")] for text in (options.tiles, options.seeds))
     if min(tiles) < 0:
         raise InvalidInputError(f"--tiles {options.tiles}: a number of tiles is 0 or more")

@@ -24,9 +24,7 @@ the difference to the first recipe, paired by group, with its 95 % interval and 
 
 import argparse
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +33,12 @@ from numpy.typing import NDArray
 from glomseg import (
     Settings,
     Split,
-    evaluate_model,
     load_recipe,
     open_dataset,
     write_split,
 )
 from glomseg.errors import GlomsegError, InvalidInputError
-from glomseg.files import read_json, read_text, write_json
+from glomseg.files import parse_toml, read_json, read_text, write_json
 from glomseg.metrics.comparison import compare_counts
 from glomseg.metrics.intervals import group_intervals
 from glomseg.metrics.pixel_intervals import pixel_figures
@@ -49,7 +46,7 @@ from glomseg.runs import open_run, read_settings
 from glomseg.training.hardware import Hardware
 from glomseg.types import Dataset
 from timing import print_machine
-from training import claim, train_once
+from training import claim, counts_of_test, held_out_groups, train_once
 
 VIEWS = ("plain", "flips")
 Counts = NDArray[np.float64]
@@ -57,10 +54,8 @@ Counts = NDArray[np.float64]
 
 def read_table(path: Path, *, steps: int | None) -> dict[str, Settings]:
     """Return the settings of every recipe of a table by its name; `steps` takes the place of their own."""
-    try:
-        sections = tomllib.loads(read_text(path, what="table of recipes", max_bytes=2**20))
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInputError(f"table of recipes {str(path)!r} is not valid TOML: {error}") from error
+    text = read_text(path, what="table of recipes", max_bytes=2**20)
+    sections = parse_toml(text, origin=f"table of recipes {str(path)!r}")
     recipes = {}
     for name, section in sections.items():
         if not isinstance(section, dict) or set(section) - {"recipe", "set"} or not name.replace("-", "").isalnum():
@@ -94,23 +89,15 @@ def counts_of(
     record = folder / "counts.json"
     claim(folder, settings, held_out=held_out)
     if not record.is_file():
-        run, split = folder / "run", hold_out(dataset, held_out, seed=settings.run.seed)
+        split = hold_out(dataset, held_out, seed=settings.run.seed)
         write_split(folder / "split.json", split)
-        train_once(run, dataset, settings, split=split, hardware=hardware)
-        found = {}
-        for view in VIEWS:
-            result = evaluate_model(
-                run / "last.safetensors",
-                dataset,
-                out=folder / view,
-                part="test",
-                split=folder / "split.json",
-                n_worst=0,
-                device=hardware.device,
-                precision=hardware.precision,
-                tta=view == "flips",
+        model = train_once(folder / "run", dataset, settings, split=split, hardware=hardware)
+        found = {
+            view: counts_of_test(
+                model, dataset, out=folder / view, split=folder / "split.json", hardware=hardware, tta=view == "flips"
             )
-            found[view] = result.evaluation.counts.matrix.ravel().tolist()
+            for view in VIEWS
+        }
         write_json(record, found)
     values = read_json(record, what="counts")
     return {view: np.asarray(values[view], np.float64) for view in VIEWS}
@@ -165,7 +152,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("table", type=Path)
     parser.add_argument("--mpp", type=float)
-    parser.add_argument("--steps", type=int, help="of every recipe; without it they have to agree by themselves")
+    parser.add_argument("--steps", type=int, help="of every recipe, in place of its own")
     parser.add_argument("--seeds", default="0", help="separated by commas")
     parser.add_argument("--groups", help="held out in turn, separated by commas; all by default")
     parser.add_argument("--always", default="", help="pattern of groups that are always trained on")
@@ -176,10 +163,7 @@ def main() -> None:
 
     dataset = open_dataset(options.data, mpp=options.mpp)
     recipes = read_table(options.table, steps=options.steps)
-    known = sorted({sample.group for sample in dataset.samples if not fnmatch(sample.group, options.always)})
-    groups = known if options.groups is None else options.groups.split(",")
-    if set(groups) - set(known):
-        raise InvalidInputError(f"--groups {options.groups}: the groups are {', '.join(known)}")
+    groups = held_out_groups(dataset, options.groups, always=options.always)
     seeds = [int(word) for word in options.seeds.split(",")]
     hardware = Hardware(device=options.device, precision=options.precision)
     print_machine("torch", "glomseg")

@@ -1,9 +1,10 @@
-"""Trainings that are done once, however often a benchmark is called."""
+"""What studies on held-out groups have in common: which groups, trainings that are done once, and their counts."""
 
 import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 
-from glomseg import Dataset, Settings, Split, resume_training, train_model
+from glomseg import Dataset, Settings, Split, evaluate_model, resume_training, train_model
 from glomseg.config import parse_settings
 from glomseg.errors import InvalidInputError
 from glomseg.files import read_json, write_json
@@ -56,3 +57,39 @@ def train_once(
     if not result.finished:
         raise KeyboardInterrupt
     return model
+
+
+def held_out_groups(dataset: Dataset, chosen: str | None, *, always: str = "") -> list[str]:
+    """Return the groups to hold out in turn: those that are named, separated by commas, or all.
+
+    Groups that fit the pattern `always` are not among them.
+
+    Raises
+    ------
+    InvalidInputError
+        If one is named that is not there.
+    """
+    known = sorted({sample.group for sample in dataset.samples if not fnmatch(sample.group, always)})
+    groups = known if chosen is None else chosen.split(",")
+    if set(groups) - set(known):
+        raise InvalidInputError(f"--groups {chosen}: the groups are {', '.join(known)}")
+    return groups
+
+
+def counts_of_test(
+    model: Path, dataset: Dataset, *, out: Path, split: Path, hardware: Hardware, tta: bool = False
+) -> list[int]:
+    """Return the C * C confusion counts of a model on the test part of a split, evaluated into the folder `out`."""
+    result = evaluate_model(
+        model,
+        dataset,
+        out=out,
+        part="test",
+        split=split,
+        n_worst=0,
+        device=hardware.device,
+        precision=hardware.precision,
+        tta=tta,
+    )
+    counts: list[int] = result.evaluation.counts.matrix.ravel().tolist()
+    return counts

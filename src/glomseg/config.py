@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from glomseg.errors import InvalidInputError, MissingInputError
-from glomseg.files import read_text
+from glomseg.files import parse_toml, read_text
 from glomseg.optimization import Factor, OptimizerSettings, Positive, ScheduleSettings, Section
 from glomseg.stain import Look
 from glomseg.types import IMAGENET_MEAN, IMAGENET_STD, Inference, Scaling
@@ -336,10 +336,7 @@ def load_recipe(recipe: str, overrides: Iterable[str] = ()) -> Settings:
             f"there is no recipe {recipe!r}; the package has {', '.join(recipe_names())}, "
             "and the path of a .toml file works too"
         )
-    try:
-        values: dict[str, Any] = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InvalidInputError(f"{origin} is not valid TOML: {error}") from error
+    values = parse_toml(text, origin=origin)
     values.setdefault("recipe", Path(recipe).stem)
     for override in overrides:
         apply_override(values, override)

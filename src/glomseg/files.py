@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tempfile
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,6 +149,14 @@ def read_text(path: str | os.PathLike[str], *, what: str, max_bytes: int = 256 *
         if isinstance(error, MissingInputError):
             raise
         raise InvalidInputError(f"{what} {str(path)!r} cannot be read: {error.strerror or error}") from error
+
+
+def parse_toml(text: str, *, origin: str) -> dict[str, Any]:
+    """Return the values of a TOML text; `origin` names it in the error."""
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InvalidInputError(f"{origin} is not valid TOML: {error}") from error
 
 
 def write_csv(path: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]], *, columns: Sequence[str]) -> None:

@@ -5,7 +5,6 @@ import time
 from functools import partial
 
 import torch
-from torch import nn
 
 from glomseg.inference.engines.building import engine_network, predictor_of
 from glomseg.inference.engines.graph import onnx_graph
@@ -14,6 +13,7 @@ from glomseg.inference.runtime import prepare_for_inference
 from glomseg.models.build import build_model
 from glomseg.models.segmentor import Segmentor
 from glomseg.types import GLOMERULUS, ModelCard
+from networks import give_statistics
 from timing import parse_quick, print_machine, print_torch, ratio, spread, take_turns
 
 NETWORKS = ("fpn_resnet_small", "pspnet_r18", "segformer_mit_b0")
@@ -23,14 +23,7 @@ _QUICK = {"channels": (8, 8, 8, 8), "n_blocks": (1, 1, 1, 1), "head_channels": 8
 def network_with_statistics(name: str, **options: object) -> Segmentor:
     """Return a 2-class network with random weights whose normalisations have something to do."""
     torch.manual_seed(0)
-    network = build_model(name, n_classes=2, **options).eval()
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.weight.uniform_(0.5, 1)
-                module.running_mean.normal_(0, 0.1)
-                module.running_var.uniform_(0.5, 2)
-    return network
+    return give_statistics(build_model(name, n_classes=2, **options).eval(), scale=(0.5, 1))
 
 
 def sides(network: Segmentor, card: ModelCard) -> dict[str, Predictor]:

@@ -29,7 +29,7 @@ import numpy as np
 from box_model import RECIPES, pretrain
 from glomseg import Dataset, Settings, Split, load_recipe, open_dataset, read_card, write_split
 from glomseg.data.findings import counted
-from glomseg.data.record import hash_tiles
+from glomseg.data.record import hash_tiles, image_digits
 from glomseg.data.statistics import scan_masks
 from glomseg.errors import GlomsegError, InvalidInputError, MissingInputError
 from glomseg.files import atomic_path, read_json, sha256_of, write_json
@@ -120,14 +120,14 @@ def starts_of(pattern: str, dataset: Dataset, groups: Sequence[str]) -> tuple[di
     InvalidInputError
         If one saw a tile that it is to be tested on.
     """
-    hashes = {name: digest.partition(":")[0][:16] for name, digest in hash_tiles(dataset).items()}
+    hashes = {name: image_digits(digest) for name, digest in hash_tiles(dataset).items()}
     starts, notes = {}, []
     for group in groups:
         path = Path(pattern.replace("{group}", group))
         if not path.is_file():
             raise MissingInputError(f"--start {pattern!r}: there is no {str(path)!r} for the group {group!r}")
-        known = read_card(path).trained_on
-        seen = {*known.get("train_images", ()), *known.get("val_images", ())}
+        card = read_card(path)
+        seen = card.listed("train_images") | card.listed("val_images")
         if not seen:
             notes.append(f"{path} does not say what it was trained on: it may have seen any of these tiles")
         tested = [item.name for item in dataset.samples if item.group == group and hashes[item.name] in seen]

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from glomseg.config import load_recipe
 from glomseg.devices import autocast_dtype, choose_precision
@@ -19,6 +19,7 @@ from glomseg.models.segmentor import Segmentor
 from glomseg.models.winograd import use_winograd
 from glomseg.training.losses import TrainingLoss
 from glomseg.training.run import make_optimizer
+from networks import give_statistics
 from timing import parse_quick, print_comparison, print_machine, print_torch, take_turns_apart
 
 CPU = torch.device("cpu")
@@ -38,14 +39,7 @@ class PlainPSPHead(PSPHead):
 def network_with_statistics(*, seed: int = 0) -> Segmentor:
     """Return a 2-class network whose normalisations have something to do."""
     torch.manual_seed(seed)
-    network = build_model("pspnet_r50", n_classes=2, zero_init_residual=False)
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.weight.uniform_(0.3, 0.6)
-                module.running_mean.normal_(0, 0.1)
-                module.running_var.uniform_(0.5, 2)
-    return network
+    return give_statistics(build_model("pspnet_r50", n_classes=2, zero_init_residual=False), scale=(0.3, 0.6))
 
 
 def plain_form(network: Segmentor) -> Segmentor:

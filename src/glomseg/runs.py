@@ -123,6 +123,11 @@ def open_run(path: str | os.PathLike[str]) -> RunFolder:
     return run
 
 
+def folder_beside(model: str | os.PathLike[str]) -> Path:
+    """Return where what is made of a model goes by default: beside its file, but for the box here, not the package."""
+    return Path() if is_box(model) else model_path(model).parent
+
+
 def model_path(path: str | os.PathLike[str]) -> Path:
     """Return the file that is meant: itself, a run folder's best (else last) model, a folder's ensemble, or the box."""
     if is_box(path):

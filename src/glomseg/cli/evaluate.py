@@ -68,8 +68,7 @@ def evaluate(
     options
         How the data set is read.
     """
-    from glomseg.box import is_box
-    from glomseg.runs import model_path
+    from glomseg.runs import folder_beside
     from glomseg.steps.evaluate import evaluate_model
     from glomseg.steps.evaluation.part import default_part
 
@@ -78,7 +77,7 @@ def evaluate(
     result = evaluate_model(
         model,
         dataset,
-        out=out or (Path() if is_box(model) else model_path(model).parent) / f"evaluation-{part}",
+        out=out or folder_beside(model) / f"evaluation-{part}",
         weights=weights,
         part=part,
         split=split,

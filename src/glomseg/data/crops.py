@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from glomseg.slides.colors import glass_color
 from glomseg.stain import densities
-from glomseg.types import IGNORE_INDEX
+from glomseg.types import IGNORE_INDEX, Scaling
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.uint8]
@@ -28,6 +28,12 @@ def resize(image: Image, *, height: int, width: int, interpolation: str) -> Imag
     shrinks = height <= image.shape[0] and width <= image.shape[1]
     method = cv2.INTER_AREA if interpolation == "area" and shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=method), dtype=np.uint8)
+
+
+def at_working_size(image: Image, size: tuple[int, ...], *, scaling: Scaling, mpp: float | None) -> Image:
+    """Return an image as it is worked on; `size` is the (height, width) of its tile, which may be larger already."""
+    height, width = scaling.working_size(height=size[0], width=size[1], mpp=mpp)
+    return resize(image, height=height, width=width, interpolation=scaling.interpolation)
 
 
 def resize_mask(mask: Mask, *, height: int, width: int, exact: bool = True) -> Mask:

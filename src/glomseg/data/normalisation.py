@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glomseg.data.crops import resize
+from glomseg.data.crops import at_working_size
 from glomseg.data.slide_tiles import slide_of
 from glomseg.data.tiles import read_tile_image, tile_size
 from glomseg.errors import InvalidInputError
@@ -89,7 +89,7 @@ class TileNormaliser:
 
     def _working(self, sample: Sample, image: Image) -> Image:
         height, width = tile_size(self.dataset, sample)
-        return _at_working_size(image, (height, width), scaling=self.scaling, mpp=self.dataset.mpp)
+        return at_working_size(image, (height, width), scaling=self.scaling, mpp=self.dataset.mpp)
 
 
 def reference_look(
@@ -111,7 +111,7 @@ def reference_look(
             look = _look_of_whole(dataset, sample, method, scaling)
         else:
             image = read_tile_image(dataset, sample)
-            working = _at_working_size(image, image.shape[:2], scaling=scaling, mpp=dataset.mpp)
+            working = at_working_size(image, image.shape[:2], scaling=scaling, mpp=dataset.mpp)
             look = look_of(working, method=method)
         looks += [] if look is None else [look]
         if progress is not None:
@@ -124,11 +124,6 @@ def reference_look(
             + f", so colors.normalise = {method!r} has no reference: leave it out"
         )
     return middle
-
-
-def _at_working_size(image: Image, size: tuple[int, ...], *, scaling: Scaling, mpp: float | None) -> Image:
-    height, width = scaling.working_size(height=size[0], width=size[1], mpp=mpp)
-    return resize(image, height=height, width=width, interpolation=scaling.interpolation)
 
 
 def _look_of_whole(dataset: Dataset, sample: Sample, method: str, scaling: Scaling) -> Look | None:

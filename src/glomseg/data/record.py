@@ -47,6 +47,11 @@ def read_dataset_record(path: Path) -> tuple[Dataset, dict[str, str]]:
         ) from error
 
 
+def image_digits(digest: str) -> str:
+    """Return by what the card of a model lists an image: the first 16 digits of its part of a tile's hash."""
+    return digest.partition(":")[0][:16]
+
+
 def hash_tiles(dataset: Dataset, *, progress: Progress | None = None) -> dict[str, str]:
     """Return the hash of each tile, as `hash_tile` has it, by name."""
     hashes: dict[str, str] = {}

@@ -32,7 +32,9 @@ SUFFIX = ".safetensors"
 CARD_KEY = "glomseg_model_card"
 """Of the card in the metadata of a file."""
 
-_FORMAT_KEY = "glomseg_format"
+FORMAT_KEY = "glomseg_format"
+"""Of the version of what the metadata say."""
+
 _FORMAT = "1"
 _CARD_TYPE = TypeAdapter(ModelCard)
 
@@ -117,7 +119,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def card_metadata(card: ModelCard) -> dict[str, str]:
     """Return what the metadata of a file says of a model: its format and its card as JSON, for `card_in`."""
-    return {_FORMAT_KEY: _FORMAT, CARD_KEY: json_text(dataclasses.asdict(card))}
+    return {FORMAT_KEY: _FORMAT, CARD_KEY: json_text(dataclasses.asdict(card))}
 
 
 def is_safetensors(path: Path) -> bool:
@@ -216,7 +218,7 @@ def card_in(path: Path, metadata: dict[str, str]) -> ModelCard:
     InvalidInputError
         If there is none, or it is not valid.
     """
-    version = metadata.get(_FORMAT_KEY)
+    version = metadata.get(FORMAT_KEY)
     if version is None or CARD_KEY not in metadata:
         raise InvalidInputError(
             f"{str(path)!r} holds weights but no glomseg model card, so its classes, scale and colours are unknown; "

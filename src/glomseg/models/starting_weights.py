@@ -125,11 +125,10 @@ def _seen(source: Source) -> tuple[str, ...]:
     if len(source.files) != 1 or not is_safetensors(source.files[0]):
         return ()
     try:
-        known = read_card(source.files[0]).trained_on
+        card = read_card(source.files[0])
     except InvalidInputError:
         return ()
-    lists = [known.get(key) for key in ("train_images", "val_images", "start_images")]
-    return tuple(sorted({str(item) for images in lists if isinstance(images, (list, tuple)) for item in images}))
+    return tuple(sorted(card.listed("train_images") | card.listed("val_images") | card.listed("start_images")))
 
 
 def freeze_backbone(network: Segmentor, report: LoadReport) -> None:

@@ -14,7 +14,7 @@ import psutil
 import torch
 from numpy.typing import NDArray
 
-from glomseg.data.crops import resize
+from glomseg.data.crops import at_working_size
 from glomseg.data.synthetic import draw_tile
 from glomseg.errors import InvalidInputError, UnsafeFileError
 from glomseg.images import read_image, write_png
@@ -240,9 +240,8 @@ def _synthetic_tile(folder: Path, size_px: int) -> Path:
 
 def _time_model(predictor: Predictor, image: NDArray[np.uint8], *, mpp: float | None) -> float:
     height, width = image.shape[:2]
-    scaling = predictor.card.scaling
-    size = scaling.working_size(height=height, width=width, mpp=mpp)
-    batch = predictor.prepare([resize(image, height=size[0], width=size[1], interpolation=scaling.interpolation)])
+    working = at_working_size(image, (height, width), scaling=predictor.card.scaling, mpp=mpp)
+    batch = predictor.prepare([working])
     _synchronize(predictor.device)
     start = time.perf_counter()
     scores = predictor.enlarged_logits if len(predictor.networks) == 1 else predictor.view_probabilities

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg._version import __version__
-from glomseg.box import is_box
-from glomseg.data.record import hash_tile
+from glomseg.data.record import hash_tile, image_digits
 from glomseg.data.split import read_split
 from glomseg.errors import GlomsegError, InvalidInputError
 from glomseg.inference.loading import load_predictor
@@ -23,14 +22,12 @@ from glomseg.metrics.intervals import Interval
 from glomseg.metrics.temperature import TemperatureFit, fit_temperature, with_temperature
 from glomseg.models.model_files import SUFFIX, load_model, save_model
 from glomseg.progress import ProgressBars, no_progress
-from glomseg.runs import RunFolder, model_path
+from glomseg.runs import RunFolder, folder_beside, model_path
 from glomseg.steps.evaluation.part import check_classes, samples_of_part
 from glomseg.types import IGNORE_INDEX, Dataset, ModelCard, Sample, TestTimeAugmentation
 
 MAX_PIXELS = 2**19
 """Pixels that the temperature is fitted on: enough for three digits, and a few MB whatever the data set's size."""
-
-_HASH_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +103,7 @@ def calibrate_model(
         or no temperature makes the probabilities better.
     """
     path = model_path(model)
-    if out is None:  # never into the installed package
-        out = (Path() if is_box(model) else path.parent) / f"{path.stem}-calibrated{SUFFIX}"
-    out = Path(out)
+    out = Path(out) if out is not None else folder_beside(model) / f"{path.stem}-calibrated{SUFFIX}"
     if out.suffix != SUFFIX:
         raise InvalidInputError(f"--out {str(out)!r} has to end in {SUFFIX}: a glomseg model is written")
     if out.exists() and path.exists() and out.samefile(path):
@@ -122,7 +117,7 @@ def calibrate_model(
         raise InvalidInputError(
             f"none of the {len(samples)} tiles could be read; the first: {next(iter(drawn.failed.values()))}"
         )
-    hashes = {name: digest[:_HASH_DIGITS] for name, digest in drawn.hashes.items()}
+    hashes = {name: image_digits(digest) for name, digest in drawn.hashes.items()}
     _check_unseen(card, hashes)
     pixels = {group: _joined(tiles) for group, tiles in sorted(drawn.groups.items())}
     fit = fit_temperature([one.probabilities for one in pixels.values()], [one.target for one in pixels.values()])
@@ -182,8 +177,7 @@ def _samples(dataset: Dataset, model: Path, *, part: str, split: str | os.PathLi
 
 
 def _check_unseen(card: ModelCard, hashes: dict[str, str]) -> None:
-    listed = card.trained_on.get("train_images")
-    learnt = set(listed) if isinstance(listed, (list, tuple)) else set()
+    learnt = card.listed("train_images")
     seen = [name for name, digest in hashes.items() if digest in learnt]
     if seen:
         raise InvalidInputError(

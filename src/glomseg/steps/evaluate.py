@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from glomseg._version import __version__
 from glomseg.data.predictions import KeptPrediction, write_predictions
-from glomseg.data.record import hash_tile
+from glomseg.data.record import hash_tile, image_digits
 from glomseg.errors import GlomsegError, InvalidInputError
 from glomseg.export.plots import save_confusion_matrix
 from glomseg.files import make_folder, sha256_of
@@ -33,9 +33,6 @@ from glomseg.steps.evaluation.notes import evaluation_notes
 from glomseg.steps.evaluation.part import check_classes, default_part, samples_of_part
 from glomseg.steps.naming import tile_stems
 from glomseg.types import Dataset, Prediction, Sample, TestTimeAugmentation
-
-_HASH_DIGITS = 16
-"""How much of an image's SHA-256 a model card keeps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +151,7 @@ def evaluate_model(
         )
 
     evaluation = evaluate_counts(tiles, classes)
-    image_hashes = {name: digest[:_HASH_DIGITS] for name, digest in tile_hashes.items()}
+    image_hashes = {name: image_digits(digest) for name, digest in tile_hashes.items()}
     of_slides = any(sample.region is not None for sample in samples)
     found = evaluation_notes(predictor.card, evaluation, image_hashes, mpp=dataset.mpp, of_slides=of_slides)
     notes = (*remarks, *predictor.notes, *found)

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from glomseg.data.crops import resize
+from glomseg.data.crops import at_working_size
 from glomseg.errors import InvalidInputError, did_you_mean
 from glomseg.images import read_image
-from glomseg.inference.engines.agreement import Agreement, Image, compare_with_torch, require_agreement
-from glomseg.inference.engines.building import engine_network, predictor_of
+from glomseg.inference.engines.agreement import N_IMAGES, Agreement, Image
+from glomseg.inference.engines.building import agreement_of, engine_network
 from glomseg.inference.engines.exported_files import save_exported
 from glomseg.inference.engines.graph import onnx_graph
-from glomseg.inference.runtime import fold_batchnorm
 from glomseg.models.model_files import load_model
 from glomseg.models.openmmlab.exporting import save_openmmlab
 from glomseg.models.segmentor import Segmentor
@@ -21,8 +20,6 @@ from glomseg.steps.inputs import find_images
 from glomseg.types import ModelCard
 
 FORMATS = ("mmseg", "onnx", "openvino")
-
-_N_TILES = 8  # each is compared whole and in crops; more of them tell nothing new about sizes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +81,7 @@ def export_model(
     path = model_path(model)
     if path.suffix == ".json":
         raise InvalidInputError(f"{str(path)!r} is an ensemble of several networks: export its models one by one")
-    tiles = [read_image(image) for image in find_images(images)[:_N_TILES]] if images else []
+    tiles = [read_image(image) for image in find_images(images)[:N_IMAGES]] if images else []
     network, card = load_model(path)
     if format != "mmseg":
         return _export_network(network, card, tiles, out=Path(out), name=path.stem, engine=format, mpp=mpp)
@@ -118,14 +115,9 @@ def _export_network(
     engine: str,
     mpp: float | None,
 ) -> ExportResult:
-    scaling = card.scaling
-    working = []
-    for tile in tiles:
-        height, width = scaling.working_size(height=tile.shape[0], width=tile.shape[1], mpp=mpp)
-        working.append(resize(tile, height=height, width=width, interpolation=scaling.interpolation))
+    working = [at_working_size(tile, tile.shape[:2], scaling=card.scaling, mpp=mpp) for tile in tiles]
     data = onnx_graph(network)
-    exported = predictor_of(engine_network(data, engine=engine, name=name), card)
-    agreement = compare_with_torch(exported, predictor_of(fold_batchnorm(network), card), images=working)
-    require_agreement(agreement, engine=engine)
+    built = engine_network(data, engine=engine, name=name)
+    agreement = agreement_of(built, network, card, engine=engine, images=working)
     files = save_exported(out, data, card, name=name, engine=engine)
     return ExportResult(files=files, notes=(), agreement=agreement)

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 
 from glomseg._version import __version__
 from glomseg.config import Settings
-from glomseg.data.record import combined_hash
+from glomseg.data.record import combined_hash, image_digits
 from glomseg.models.build import resolved_options
 from glomseg.types import Dataset, ModelCard, Split
 
@@ -33,7 +33,7 @@ def describe_model(
     it has seen; `seen` are those of the images that its starting weights had seen.
     """
     assert settings.scaling.factor is not None or settings.scaling.fit_px is not None
-    image_hashes = {name: digest.partition(":")[0][:16] for name, digest in hashes.items()}
+    image_hashes = {name: image_digits(digest) for name, digest in hashes.items()}
     groups = {sample.name: sample.group for sample in dataset.samples}
     return ModelCard(
         architecture=settings.model.architecture,

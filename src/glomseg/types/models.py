@@ -216,3 +216,8 @@ class ModelCard:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     publication: Publication | None = None
+
+    def listed(self, key: str) -> set[str]:
+        """Return the words of a list in `trained_on`, which is of a stranger's file and may hold anything."""
+        value = self.trained_on.get(key)
+        return {str(item) for item in value} if isinstance(value, (list, tuple)) else set()

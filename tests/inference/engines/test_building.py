@@ -34,7 +34,7 @@ def test_masks_are_those_of_torch(fpn_model, graph_at_hand, engine):
 def test_the_graph_is_made_once_and_each_engine_tried_once(fpn_model, graph_at_hand, tmp_path, monkeypatch):
     tried = []
     compare = building.compare_with_torch
-    monkeypatch.setattr(building, "compare_with_torch", lambda *sides: tried.append(1) or compare(*sides))
+    monkeypatch.setattr(building, "compare_with_torch", lambda *of, **more: tried.append(1) or compare(*of, **more))
     network, card = load_model(fpn_model)
     for engine in ("onnx", "onnx", "openvino", "openvino"):
         build_engine(network, card, engine=engine)

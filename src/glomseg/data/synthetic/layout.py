@@ -170,11 +170,17 @@ def _visible_area_um2(outline: Points, extent_um: float) -> float:
     return float(canvas.sum()) * (extent_um / 64) ** 2
 
 
+def _from_middle(shape: tuple[int, int], wide_um: float) -> NDArray[np.float32]:
+    """Return the (2, H, W) rows and columns of the grid's cells in um from its middle."""
+    cells = np.mgrid[: shape[0], : shape[1]].astype(np.float32) + 0.5
+    return np.asarray(cells * (wide_um / shape[0]) - wide_um / 2, dtype=np.float32)
+
+
 def _tissue_field(
     rng: np.random.Generator, wide_um: float, shape: tuple[int, int], *, glomeruli: tuple[Glomerulus, ...]
 ) -> NDArray[np.float32]:
     """Return the distance to the tissue's edge (H, W) in um: all tissue, one edge, a thin core, or nothing."""
-    y, x = (np.mgrid[: shape[0], : shape[1]].astype(np.float32) + 0.5) * (wide_um / shape[0]) - wide_um / 2
+    y, x = _from_middle(shape, wide_um)
     turn = rng.uniform(0, 2 * np.pi)
     across = np.cos(turn) * x + np.sin(turn) * y
     wave = 35 * noise_field(rng, 160.0, extent_um=wide_um, shape=shape)
@@ -252,7 +258,7 @@ def _draw_muscle(
     shape = (taken.shape[0], taken.shape[1])
     if rng.random() > _MUSCLE_SHARE:
         return np.zeros(shape, dtype=np.float32)
-    y, x = (np.mgrid[: shape[0], : shape[1]].astype(np.float32) + 0.5) * (wide_um / shape[0]) - wide_um / 2
+    y, x = _from_middle(shape, wide_um)
     turn = fibre_angle_rad + rng.normal(0, 0.3)  # bands mostly run along their fibres
     across = np.cos(turn) * y - np.sin(turn) * x + rng.uniform(-0.45, 0.45) * wide_um
     across += 30 * noise_field(rng, 150.0, extent_um=wide_um, shape=shape)

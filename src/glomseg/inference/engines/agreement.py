@@ -20,7 +20,9 @@ TOLERANCE = 1e-3
 
 # (height, width) in working pixels: small, odd, not square; multiples of every stride, and of none.
 _SIZES = ((64, 96), (131, 77), (250, 191), (320, 320))
-_N_IMAGES = 8
+N_IMAGES = 8
+"""Tried at most: each is compared whole and in crops, and more of them tell nothing new about sizes."""
+
 _MAX_SIDE_PX = 1024
 
 
@@ -74,7 +76,7 @@ def compare_with_torch(engine: Predictor, reference: Predictor, *, images: Seque
         (H, W, 3) uint8 RGB at the working size, of which the first 8 are tried, whole (at most 1024 pixels a side) and
         in crops of several sizes that no stride divides; none draws synthetic tissue.
     """
-    images = [image[:_MAX_SIDE_PX, :_MAX_SIDE_PX] for image in images[:_N_IMAGES]] or [synthetic_tissue()]
+    images = [image[:_MAX_SIDE_PX, :_MAX_SIDE_PX] for image in images[:N_IMAGES]] or [synthetic_tissue()]
     views = [*images, *(_crop(images[index % len(images)], size) for index, size in enumerate(_SIZES))]
     views = [reference.restained(view) for view in views]
     batches = [reference.prepare([view]) for view in views]

@@ -3,12 +3,13 @@
 import contextlib
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from glomseg._version import __version__
 from glomseg.errors import OutputError
 from glomseg.files import json_text, write_bytes, write_json
-from glomseg.inference.engines.agreement import compare_with_torch, require_agreement
+from glomseg.inference.engines.agreement import Agreement, Image, compare_with_torch, require_agreement
 from glomseg.inference.engines.graph import onnx_graph
 from glomseg.inference.engines.onnx_engine import check_graph, onnx_network
 from glomseg.inference.engines.openvino_engine import openvino_network, read_graph
@@ -45,12 +46,27 @@ def build_engine(network: Segmentor, card: ModelCard, *, engine: str) -> Network
     built = engine_network(data, engine=engine, name=name)
     if is_kept and agreed.is_file():
         return built
-    agreement = compare_with_torch(predictor_of(built, card), predictor_of(fold_batchnorm(network), card))
-    require_agreement(agreement, engine=engine)
+    agreement = agreement_of(built, network, card, engine=engine)
     with contextlib.suppress(OutputError):  # a cache that cannot be written costs the time again and nothing else
         write_bytes(path, data)
         write_json(agreed, dataclasses.asdict(agreement))
     return built
+
+
+def agreement_of(
+    built: Network, network: Segmentor, card: ModelCard, *, engine: str, images: Sequence[Image] = ()
+) -> Agreement:
+    """Return how far what an engine computes is from the network in PyTorch, as `compare_with_torch` has it.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is further than rounding goes.
+    """
+    sides = predictor_of(built, card), predictor_of(fold_batchnorm(network), card)
+    agreement = compare_with_torch(*sides, images=images)
+    require_agreement(agreement, engine=engine)
+    return agreement
 
 
 def engine_network(data: bytes, *, engine: str, name: str) -> Network:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from glomseg.errors import InvalidInputError, UnsafeFileError
-from glomseg.inference.engines.failures import computing_error, shortened
+from glomseg.inference.engines.failures import computing_error, damaged_error, foreign_error, shortened
 from glomseg.inference.engines.packages import import_package
 from glomseg.inference.predictor import Network
 from glomseg.models.segmentor import Logits
@@ -72,9 +72,7 @@ def check_graph(data: bytes, *, name: str) -> Any:
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's error, whose module depends on how it was built
-        raise InvalidInputError(
-            f"{name} is damaged or no ONNX model: {shortened(error)}; it was probably cut off while it was copied"
-        ) from error
+        raise damaged_error(name, "ONNX", error=error) from error
     external = onnx.TensorProto.EXTERNAL
     for tensor in _tensors(model):
         if tensor.data_location == external or tensor.external_data:
@@ -89,10 +87,7 @@ def check_graph(data: bytes, *, name: str) -> Any:
     )
     functions = sorted(function.name for function in model.functions)
     if foreign or branching or functions:
-        raise UnsafeFileError(
-            f"{name} has parts that glomseg does not export: {', '.join([*foreign, *branching, *functions])[:200]}; "
-            "it was made by another program, which is the one to use it with"
-        )
+        raise foreign_error(name, [*foreign, *branching, *functions])
     return model
 
 

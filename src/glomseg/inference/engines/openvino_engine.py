@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from glomseg.errors import InvalidInputError, UnsafeFileError
+from glomseg.errors import InvalidInputError
 from glomseg.files import failed_writes_as
-from glomseg.inference.engines.failures import computing_error, shortened
+from glomseg.inference.engines.failures import computing_error, damaged_error, foreign_error, shortened
 from glomseg.inference.engines.packages import import_package
 from glomseg.inference.predictor import Network
+from glomseg.models.model_files import CARD_KEY, FORMAT_KEY
 from glomseg.models.segmentor import Logits
 
 _INFO = "glomseg"
@@ -105,16 +106,11 @@ def read_files(description: bytes, weights: bytes, *, name: str) -> tuple[Any, d
     try:
         model = openvino.Core().read_model(model=description, weights=weights)
     except Exception as error:
-        raise InvalidInputError(
-            f"{name} is damaged or no OpenVINO model: {shortened(error)}; it was probably cut off while it was copied"
-        ) from error
-    metadata = _metadata(model, ("glomseg_format", "glomseg_model_card", _WEIGHTS_KEY))
+        raise damaged_error(name, "OpenVINO", error=error) from error
+    metadata = _metadata(model, (FORMAT_KEY, CARD_KEY, _WEIGHTS_KEY))
     branching = sorted({item.get_type_name() for item in model.get_ops()} & _BRANCHING)
     if branching:
-        raise UnsafeFileError(
-            f"{name} has parts that glomseg does not export: {', '.join(branching)}; it was made by another program, "
-            "which is the one to use it with"
-        )
+        raise foreign_error(name, branching)
     wanted = metadata.pop(_WEIGHTS_KEY, None)
     if wanted is not None and wanted != hashlib.sha256(weights).hexdigest():
         raise InvalidInputError(

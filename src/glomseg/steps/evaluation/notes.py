@@ -24,7 +24,7 @@ def evaluation_notes(
     """
     notes = []
     tiles = evaluation.tiles
-    was_trained, was_chosen = _listed(card, "train_images"), _listed(card, "val_images")
+    was_trained, was_chosen = card.listed("train_images"), card.listed("val_images")
     trained = {tile.name for tile in tiles if image_hashes[tile.name] in was_trained}
     n_chosen = sum(image_hashes[tile.name] in was_chosen for tile in tiles)
     if not was_trained:
@@ -37,7 +37,7 @@ def evaluation_notes(
             f"{len(trained)} of the {len(tiles)} tiles were trained on: these figures say how well the model "
             "remembers, not how well it finds glomeruli elsewhere."
         )
-    of_start = _listed(card, "start_images")
+    of_start = card.listed("start_images")
     n_known = sum(image_hashes[tile.name] in of_start for tile in tiles if tile.name not in trained)
     if n_known:
         notes.append(f"{n_known} of the {len(tiles)} tiles {START_SAW}: the figures are not those of new slides.")
@@ -54,7 +54,7 @@ def evaluation_notes(
             f"The temperature of the probabilities was fitted to {n_fitted} of the {len(tiles)} tiles: the figures of "
             "calibration are somewhat too good."
         )
-    known = {tile.group for tile in tiles if tile.name not in trained} & _listed(card, "train_groups")
+    known = {tile.group for tile in tiles if tile.name not in trained} & card.listed("train_groups")
     if known:
         notes.append(
             f"{len(known)} of the {len(evaluation.groups)} groups have the names of groups that were trained on "
@@ -70,12 +70,6 @@ def evaluation_notes(
     if note := scale_note(card, mpp=mpp):
         notes.append(f"{note[0].upper()}{note[1:]}.")
     return (*notes, *notes_on_groups(evaluation))
-
-
-def _listed(card: ModelCard, key: str) -> set[str]:
-    """Return the words of a list in the card, which is a stranger's file and may hold anything."""
-    value = card.trained_on.get(key)
-    return {str(item) for item in value} if isinstance(value, (list, tuple)) else set()
 
 
 def notes_on_groups(evaluation: Evaluation) -> list[str]:

@@ -40,6 +40,20 @@ def test_overrides_are_read_as_toml_and_else_as_text():
     assert settings.schedule.end_step is None
 
 
+def test_none_empties_a_setting_or_is_its_value(tmp_path):
+    settings = load_recipe(
+        "default", ["crop.flip=none", "colors.normalise=none", "model.freeze=none", "run.average_decay=none"]
+    )
+    assert (settings.crop.flip, settings.colors.normalise, settings.model.freeze) == ("none", "none", "none")
+    assert settings.run.average_decay is None
+    path = tmp_path / "mine.toml"
+    path.write_text('[scaling]\nmpp = "none"\n[crop]\nflip = "none"\n')
+    recipe = load_recipe(str(path))
+    assert (recipe.scaling.mpp, recipe.crop.flip) == (None, "none")
+    with pytest.raises(InvalidInputError, match=r"run\.save_every = None"):
+        load_recipe("default", ["run.save_every=none"])
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -211,6 +211,11 @@ class LossSettings(Section):
     """Judge each class by itself by its sigmoid, in place of all by their softmax. A single logit always is."""
     divide_by: Literal["pixels", "labelled", "weights"] = "pixels"
     """Divide the sum of the cross-entropy by all pixels, by those that are not ignored, or by their class weights."""
+    ohem_threshold: Share | None = None
+    """Online hard example mining: only pixels whose true class has a lower probability count in the cross-entropy of
+    the main head; None counts all."""
+    ohem_min_kept: int = Field(default=100_000, ge=0)
+    """But at least so many a window, over the batch."""
 
     @model_validator(mode="after")
     def _some_loss(self) -> "LossSettings":
@@ -316,7 +321,7 @@ def load_recipe(recipe: str, overrides: Iterable[str] = ()) -> Settings:
         A name from `recipe_names` or the path of a TOML file.
     overrides
         ``section.key=value`` texts; the value is read as TOML (``0.5``, ``true``, ``[0.5, 2]``), and
-        as a plain text where it is no TOML.
+        as a plain text where it is no TOML; ``none`` empties a setting that may be empty.
 
     Raises
     ------
@@ -360,7 +365,7 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     try:
         value = tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
-        value = None if text.strip() in ("none", "null") else text.strip()
+        value = text.strip()
     section = values
     for part in parts[:-1]:
         section = section.setdefault(part, {})

@@ -1,6 +1,6 @@
 """Settings of the optimizer and of the learning rate's way."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,6 +13,24 @@ class Section(BaseModel):
     """A part of the settings: checked, frozen, and without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _emptied(cls, values: Any) -> Any:
+        """Read the text ``none`` as None, which TOML cannot write, wherever it is not itself one of the choices."""
+        if not isinstance(values, dict):
+            return values
+        fields = cls.model_fields
+        return {
+            key: None if value == "none" and not (key in fields and "none" in _words(fields[key].annotation)) else value
+            for key, value in values.items()
+        }
+
+
+def _words(annotation: Any) -> set[str]:
+    """Return the texts that a setting may be by its annotation."""
+    parts = get_args(annotation)
+    return {part for part in parts if isinstance(part, str)}.union(*map(_words, parts))
 
 
 class ParameterRule(Section):

@@ -10,6 +10,7 @@ from torch import Tensor
 from glomseg.config import LossSettings
 from glomseg.errors import InvalidInputError
 from glomseg.models.segmentor import QueryLogits
+from glomseg.training.hard_pixels import hard_pixels
 from glomseg.training.mask_losses import MaskLoss
 from glomseg.training.region_losses import boundary_loss, tversky_loss
 from glomseg.types import IGNORE_INDEX
@@ -21,7 +22,12 @@ _LEAST = 1e-7
 
 
 def cross_entropy(
-    logits: Tensor, mask: Tensor, *, class_weights: Tensor | None = None, divide_by: str = "pixels"
+    logits: Tensor,
+    mask: Tensor,
+    *,
+    class_weights: Tensor | None = None,
+    divide_by: str = "pixels",
+    among: Tensor | None = None,
 ) -> Tensor:
     """Return the cross-entropy summed over labelled pixels and divided by the number of all pixels.
 
@@ -38,6 +44,8 @@ def cross_entropy(
     divide_by
         "pixels", all of them; "labelled", those that are not ignored; or "weights", the sum of the class weights of
         the latter.
+    among
+        (B, H, W) bool, the pixels that are summed; None takes all. The divisor stays.
 
     Conventions
     -----------
@@ -46,12 +54,18 @@ def cross_entropy(
     by the same number, so the mean of their gradients is the gradient of the whole batch. Where there are class
     weights, both divide by their sum; MMSegmentation then stops at the first ignored pixel.
     """
-    total = F.cross_entropy(logits, mask, weight=class_weights, ignore_index=IGNORE_INDEX, reduction="sum")
+    summed = mask if among is None else mask.where(among, IGNORE_INDEX)
+    total = F.cross_entropy(logits, summed, weight=class_weights, ignore_index=IGNORE_INDEX, reduction="sum")
     return total / _divisor(mask, divide_by, class_weights)
 
 
 def binary_cross_entropy(
-    logits: Tensor, mask: Tensor, *, class_weights: Tensor | None = None, divide_by: str = "pixels"
+    logits: Tensor,
+    mask: Tensor,
+    *,
+    class_weights: Tensor | None = None,
+    divide_by: str = "pixels",
+    among: Tensor | None = None,
 ) -> Tensor:
     """Return the mean cross-entropy of the sigmoid of every logit by itself, over pixels and logits.
 
@@ -65,7 +79,7 @@ def binary_cross_entropy(
         (B, H, W) int64 class index, 255 ignored.
     class_weights
         Factors of the pixels of each class.
-    divide_by
+    divide_by, among
         As for `cross_entropy`.
 
     Conventions
@@ -79,7 +93,8 @@ def binary_cross_entropy(
         truth = labels[:, None].to(logits.dtype)
     else:
         truth = F.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
-    losses = F.binary_cross_entropy_with_logits(logits, truth, reduction="none") * valid[:, None]
+    summed = valid if among is None else valid & among
+    losses = F.binary_cross_entropy_with_logits(logits, truth, reduction="none") * summed[:, None]
     if class_weights is not None:
         losses = losses * class_weights[labels][:, None]
     return losses.sum() / (logits.shape[1] * _divisor(mask, divide_by, class_weights))
@@ -192,7 +207,7 @@ class TrainingLoss:
         loss = self._of_queries(queries, mask) if queries else self._one_head(main, mask)
         for weight, logits in zip(self._auxiliary_weights(len(auxiliary)), auxiliary, strict=True):
             if weight > 0:
-                loss = loss + weight * self._one_head(logits, mask, regions=False)
+                loss = loss + weight * self._one_head(logits, mask, is_main=False)
         return loss
 
     def _auxiliary_weights(self, n_heads: int) -> Sequence[float]:
@@ -204,25 +219,32 @@ class TrainingLoss:
         return weights[:n_heads]
 
     def _of_queries(self, queries: Sequence[QueryLogits], mask: Tensor) -> Tensor:
-        parts = [name for name in ("focal", "tversky", "boundary") if getattr(self.settings, name) > 0]
+        settings = self.settings
+        parts = [name for name in ("focal", "tversky", "boundary") if getattr(settings, name) > 0]
+        parts += [] if settings.ohem_threshold is None else ["ohem_threshold"]
         if parts:
             raise InvalidInputError(
                 f"loss.{parts[0]} does not go with a network that predicts masks by queries (Mask2Former), which has a "
                 "loss of its own: leave it out"
             )
         exact = [QueryLogits(classes=layer.classes.float(), masks=layer.masks.float()) for layer in queries]
-        return MaskLoss(class_weights=self.settings.class_weights)(exact, mask)
+        return MaskLoss(class_weights=settings.class_weights)(exact, mask)
 
-    def _one_head(self, logits: Tensor, mask: Tensor, *, regions: bool = True) -> Tensor:
-        """Return the loss by pixels of one head, and that by `regions` where wanted."""
+    def _one_head(self, logits: Tensor, mask: Tensor, *, is_main: bool = True) -> Tensor:
+        """Return the loss by pixels of one head; of the main one that of its hard pixels, and the losses by regions."""
         size = mask.shape[-2:]
         logits = F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=self.align_corners)
-        weights = self.settings.class_weights
-        class_weights = None if weights is None else torch.tensor(weights, device=logits.device)
-        is_binary = self.settings.sigmoid or logits.shape[1] == 1
-        entropy = binary_cross_entropy if is_binary else cross_entropy
         settings = self.settings
-        loss = settings.cross_entropy * entropy(logits, mask, class_weights=class_weights, divide_by=settings.divide_by)
+        weights = settings.class_weights
+        class_weights = None if weights is None else torch.tensor(weights, device=logits.device)
+        is_binary = settings.sigmoid or logits.shape[1] == 1
+        entropy = binary_cross_entropy if is_binary else cross_entropy
+        hard = None
+        if is_main and settings.ohem_threshold is not None:
+            hard = hard_pixels(logits, mask, threshold=settings.ohem_threshold, min_kept=settings.ohem_min_kept)
+        loss = settings.cross_entropy * entropy(
+            logits, mask, class_weights=class_weights, divide_by=settings.divide_by, among=hard
+        )
         if settings.focal > 0:
             loss = loss + settings.focal * focal_loss(
                 logits,
@@ -232,7 +254,7 @@ class TrainingLoss:
                 class_weights=class_weights,
                 divide_by=settings.divide_by,
             )
-        if not regions:
+        if not is_main:
             return loss
         if settings.dice > 0:
             loss = loss + settings.dice * dice_loss(logits, mask)

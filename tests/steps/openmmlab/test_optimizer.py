@@ -220,7 +220,25 @@ def test_losses_that_are_refused(part, settings, message):
         losses(part, **settings)
 
 
-def test_two_kinds_of_cross_entropy_are_refused_and_samplers_told():
+def test_two_kinds_of_cross_entropy_are_refused():
     with pytest.raises(InvalidInputError, match="differ in their options"):
         losses(CE, {**CE, "avg_non_ignore": True})
-    assert any("OHEM" in note for note in losses(CE, sampler={"type": "OHEMPixelSampler"})[1].notes)
+
+
+def test_hard_example_mining():
+    loss, account = losses(CE, sampler={"type": "OHEMPixelSampler", "thresh": 0.7, "min_kept": 5000})
+    assert (loss.ohem_threshold, loss.ohem_min_kept, account.notes) == (0.7, 5000, [])
+    by_number = losses(CE, sampler={"type": "mmseg.OHEMPixelSampler"})[0]
+    assert (by_number.ohem_threshold, by_number.ohem_min_kept) == (0, 100_000)  # its defaults
+    assert losses(CE)[0].ohem_threshold is None
+
+
+def test_other_samplers_and_those_of_auxiliary_heads_are_told():
+    loss, account = losses(CE, sampler={"type": "RandomSampler"})
+    assert loss.ohem_threshold is None
+    assert any("RandomSampler is not carried over" in note for note in account.notes)
+    auxiliary = {"loss_decode": CE, "sampler": {"type": "OHEMPixelSampler"}}
+    model = {"decode_head": {"type": "FCNHead", "loss_decode": CE}, "auxiliary_head": auxiliary}
+    account = Account()
+    describe_losses(model, NetworkDescription(n_classes=2, options={}, align_corners=False, threshold=None), account)
+    assert any("sampler of an auxiliary head" in note for note in account.notes)

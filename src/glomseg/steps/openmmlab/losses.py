@@ -25,13 +25,13 @@ def describe_losses(model: Values, network: NetworkDescription, account: Account
     for part in [head, *heads]:
         if part.get("ignore_index", 255) != 255:
             raise InvalidInputError(f"a head ignores the label {part['ignore_index']}; glomseg ignores 255")
-        if part.get("sampler"):
-            account.note(f"the sampler {part['sampler'].get('type')} is not carried over: all pixels count in the loss")
+        if part is not head and part.get("sampler"):
+            account.note("the sampler of an auxiliary head is not carried over: all pixels count in its loss")
     if str(head.get("type")).endswith("Mask2FormerHead"):
         loss = _of_masks(head, account)
     else:
         is_single = network.threshold is not None
-        loss = _of_pixels(head, is_single=is_single, account=account)
+        loss = {**_of_pixels(head, is_single=is_single, account=account), **_mining(head.get("sampler"), account)}
     loss["auxiliary"] = _auxiliary(heads, head, scale=loss["cross_entropy"], account=account)
     return loss
 
@@ -110,6 +110,21 @@ def _entropy_words(options: Values, weight: float) -> str:
         "pixels",
     }[options["divide_by"]]
     return f"{kind}, times {weight:g}, {divisor}"
+
+
+def _mining(sampler: Values | None, account: Account) -> dict[str, Any]:
+    if not sampler:
+        return {}
+    kind = str(sampler.get("type")).rpartition(".")[2]
+    if kind != "OHEMPixelSampler":
+        account.note(f"the sampler {kind} is not carried over: all pixels count in the loss")
+        return {}
+    threshold, min_kept = sampler.get("thresh"), sampler.get("min_kept", 100_000)
+    hard = "the hardest" if threshold is None else f"those whose true class has a probability below {threshold:g}"
+    account.becomes(
+        f"decode_head: {kind}", f"the cross-entropy of {hard}, at least {min_kept:,} pixels a window, over the batch"
+    )
+    return {"ohem_threshold": 0.0 if threshold is None else threshold, "ohem_min_kept": min_kept}
 
 
 def _of_masks(head: Values, account: Account) -> dict[str, Any]:

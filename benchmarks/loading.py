@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from glomseg.config import Settings, load_recipe
+from glomseg.config import Settings
 from glomseg.data.dataset import open_dataset
 from glomseg.data.loader import WindowDataset, make_loader, window_numbers
 from glomseg.data.statistics import scan_masks
@@ -14,6 +14,7 @@ from glomseg.data.store import TileStore
 from glomseg.data.synthetic import write_synthetic_dataset
 from glomseg.devices import autocast_dtype, choose_precision
 from glomseg.models.build import ARCHITECTURES, build_model
+from glomseg.recipes import load_recipe
 from glomseg.training.losses import TrainingLoss
 from glomseg.training.run import make_optimizer
 from glomseg.types import Dataset, ModelCard, Scaling

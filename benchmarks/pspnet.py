@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from glomseg.config import load_recipe
 from glomseg.devices import autocast_dtype, choose_precision
 from glomseg.inference.runtime import prepare_for_inference
 from glomseg.memory import keep_freed_memory
@@ -17,6 +16,7 @@ from glomseg.models.build import build_model
 from glomseg.models.heads.psp import PSPHead
 from glomseg.models.segmentor import Segmentor
 from glomseg.models.winograd import use_winograd
+from glomseg.recipes import load_recipe
 from glomseg.training.losses import TrainingLoss
 from glomseg.training.run import make_optimizer
 from networks import give_statistics

@@ -5,10 +5,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from glomseg import Dataset, Settings, Split, evaluate_model, resume_training, train_model
-from glomseg.config import parse_settings
 from glomseg.errors import InvalidInputError
 from glomseg.files import read_json, write_json
 from glomseg.progress import OnMessage, ProgressBars, no_message, no_progress
+from glomseg.recipes import parse_settings
 from glomseg.training.hardware import Hardware
 
 

@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 import glomseg
-from glomseg.config import Settings, load_recipe
+from glomseg.config import Settings
+from glomseg.recipes import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from glomseg.config import load_recipe
 from glomseg.errors import InvalidInputError, MissingInputError, OutputError
+from glomseg.recipes import load_recipe
 from glomseg.runs import (
     append_metrics,
     create_run,

@@ -1,6 +1,6 @@
 from ._version import __version__ as __version__
 from .box import box_model as box_model
-from .config import Settings as Settings, load_recipe as load_recipe, recipe_names as recipe_names
+from .config import Settings as Settings
 from .data.dataset import infer_classes as infer_classes, open_dataset as open_dataset
 from .data.folds import sites_of as sites_of
 from .data.lint import Finding as Finding, lint as lint
@@ -82,6 +82,7 @@ from .metrics.temperature import fit_temperature as fit_temperature, with_temper
 from .models.build import ARCHITECTURES as ARCHITECTURES, build_model as build_model
 from .models.known_weights import KNOWN_WEIGHTS as KNOWN_WEIGHTS, fetch_weights as fetch_weights
 from .models.model_files import load_model as load_model, read_card as read_card, save_model as save_model
+from .recipes import load_recipe as load_recipe, recipe_names as recipe_names
 from .slides.annotation_record import Annotation as Annotation
 from .slides.annotations import read_annotations as read_annotations
 from .slides.opening import open_slide as open_slide

@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.box import box_model, is_box
-from glomseg.config import Settings, parse_settings
+from glomseg.config import Settings
 from glomseg.errors import InvalidInputError, MissingInputError, OutputError
 from glomseg.files import json_text, make_folder, output_error, read_json, read_text, write_json, write_text
+from glomseg.recipes import parse_settings
 
 ENSEMBLE = "ensemble.json"
 """The file in the folder of a cross-validation that names its models, to be used together."""

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from glomseg.config import load_recipe
 from glomseg.data.advice import advise, check_trainable
 from glomseg.data.dataset import open_dataset
 from glomseg.data.statistics import ObjectSize, TileStatistics
 from glomseg.errors import InvalidInputError
+from glomseg.recipes import load_recipe
 from glomseg.types import Scaling
 
 

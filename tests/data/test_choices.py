@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from glomseg.config import AUTO, load_recipe
+from glomseg.config import AUTO
 from glomseg.data.choices import (
     TARGET_DIAMETER_PX,
     Room,
@@ -17,6 +17,7 @@ from glomseg.data.dataset import open_dataset
 from glomseg.data.statistics import ObjectSize, TileStatistics, scan_masks
 from glomseg.errors import InvalidInputError
 from glomseg.images import write_png
+from glomseg.recipes import load_recipe
 
 REST = ("scaling.mpp=2", "run.batch_size=8", "run.steps=7", "run.val_every=7")
 

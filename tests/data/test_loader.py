@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from glomseg.config import AugmentSettings, load_recipe
+from glomseg.config import AugmentSettings
 from glomseg.data.dataset import open_dataset
 from glomseg.data.loader import WindowDataset, make_loader, window_numbers
 from glomseg.data.statistics import object_sizes
 from glomseg.data.store import TileStore
 from glomseg.images import write_png
+from glomseg.recipes import load_recipe
 from glomseg.types import Scaling
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from glomseg.config import load_recipe
 from glomseg.data.dataset import open_dataset
 from glomseg.data.statistics import scan_masks
 from glomseg.models.build import build_model
 from glomseg.models.profile import training_bytes
 from glomseg.progress import no_progress
+from glomseg.recipes import load_recipe
 from glomseg.stain import ReinhardLook
 from glomseg.steps.before_training import choose_weights, say_advice, settle_reference
 from glomseg.types import Split

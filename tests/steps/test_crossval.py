@@ -15,7 +15,6 @@ import torch
 from safetensors.torch import load_file
 from tests.data.test_slide_dataset import draw_slide, square, write_annotations
 
-from glomseg.config import load_recipe
 from glomseg.data.dataset import open_dataset
 from glomseg.data.folds import sites_of
 from glomseg.data.slide_dataset import open_slides
@@ -25,6 +24,7 @@ from glomseg.files import sha256_of
 from glomseg.inference.ensemble import Ensemble, Member, SmallestObject, write_ensemble
 from glomseg.inference.loading import load_predictor
 from glomseg.measure import ObjectSettings
+from glomseg.recipes import load_recipe
 from glomseg.runs import RunFolder
 from glomseg.steps import crossval as steps_crossval
 from glomseg.steps.compare import compare_evaluations

@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from glomseg.config import load_recipe
 from glomseg.data.dataset import open_dataset
 from glomseg.errors import InvalidInputError
 from glomseg.models.build import build_model
+from glomseg.recipes import load_recipe
 from glomseg.runs import RunFolder
 from glomseg.steps.train import resume_training, train_model
 from glomseg.training.hardware import Hardware

@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from glomseg.config import load_recipe
 from glomseg.data.dataset import open_dataset
 from glomseg.models.build import build_model
 from glomseg.models.model_files import load_model
 from glomseg.models.starting_weights import LoadReport
+from glomseg.recipes import load_recipe
 from glomseg.steps.before_training import as_trained, explain_windows
 from glomseg.steps.train import train_model
 from glomseg.training.hardware import Hardware

@@ -14,11 +14,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from glomseg.config import load_recipe
 from glomseg.data.dataset import open_dataset
 from glomseg.errors import InvalidInputError, MissingInputError, NonFiniteLossError, OutputError
 from glomseg.files import sha256_of
 from glomseg.models.model_files import load_model
+from glomseg.recipes import load_recipe
 from glomseg.runs import RunFolder, read_metrics, read_settings
 from glomseg.stain import ReinhardLook
 from glomseg.steps.train import repeat_training, resume_training, train_model

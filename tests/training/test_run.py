@@ -28,8 +28,8 @@ def test_the_layout_that_crashes_is_left(convolution, device, kept):
 
 def test_a_narrow_network_trains(tiny_dataset, tmp_path):
     """Strided 1 x 1 convolutions of 8 channels, as the downsampling of a narrow ResNet has them."""
-    from glomseg.config import load_recipe
     from glomseg.data.dataset import open_dataset
+    from glomseg.recipes import load_recipe
     from glomseg.steps.train import train_model
     from glomseg.training.hardware import Hardware
 

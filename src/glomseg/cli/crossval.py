@@ -76,9 +76,9 @@ def crossval(
     options
         How the data set is read.
     """
-    from glomseg.config import load_recipe
     from glomseg.data.folds import sites_of
     from glomseg.data.split import read_split
+    from glomseg.recipes import load_recipe
     from glomseg.steps.crossval import cross_validate, resume_crossval
     from glomseg.training.hardware import Hardware
 

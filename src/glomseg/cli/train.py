@@ -137,8 +137,8 @@ def _train(
     hardware: "Hardware",
     options: DatasetOptions | None,
 ) -> "TrainResult":
-    from glomseg.config import load_recipe
     from glomseg.data.split import read_split
+    from glomseg.recipes import load_recipe
     from glomseg.steps.train import repeat_training, resume_training, train_model
 
     if resume is not None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from glomseg.config import parse_settings
 from glomseg.errors import InvalidInputError
+from glomseg.recipes import parse_settings
 from glomseg.steps.openmmlab.account import Account
 from glomseg.steps.openmmlab.pipeline import describe_pipeline
 

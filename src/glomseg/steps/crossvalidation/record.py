@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from glomseg._version import __version__
-from glomseg.config import parse_settings
 from glomseg.data.folds import Fold
 from glomseg.data.record import check_unchanged, combined_hash, read_dataset_record, write_dataset_record
 from glomseg.data.split import read_split, write_split
 from glomseg.errors import InvalidInputError, MissingInputError, OutputError
 from glomseg.files import json_text, make_folder, read_json, write_json
+from glomseg.recipes import parse_settings
 from glomseg.runs import ENSEMBLE, RunFolder
 from glomseg.steps.crossvalidation.plan import CrossvalPlan
 from glomseg.training.provenance import now

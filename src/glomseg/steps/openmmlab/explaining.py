@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glomseg.config import parse_settings
 from glomseg.errors import InvalidInputError
 from glomseg.models.openmmlab.config import read_config
 from glomseg.models.openmmlab.explaining import class_row, network_rows, preparation_rows
@@ -14,6 +13,7 @@ from glomseg.models.openmmlab.network import NetworkDescription, describe_networ
 from glomseg.models.openmmlab.old_configs import OLD_NAMES, modernised
 from glomseg.models.openmmlab.preparation import Preparation, describe_classes, describe_preparation
 from glomseg.models.openmmlab.tta import describe_tta
+from glomseg.recipes import parse_settings
 from glomseg.steps.openmmlab.account import Account, reading
 from glomseg.steps.openmmlab.data import describe_data
 from glomseg.steps.openmmlab.schedule import note_the_end

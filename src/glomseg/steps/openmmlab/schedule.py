@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from glomseg.config import AUTO, Settings, parse_settings
+from glomseg.config import AUTO, Settings
 from glomseg.errors import InvalidInputError
 from glomseg.optimization import ScheduleSettings
+from glomseg.recipes import parse_settings
 from glomseg.steps.openmmlab.account import Account
 from glomseg.training.schedule import learning_rate
 

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from glomseg.config import Settings, apply_override, parse_settings
+from glomseg.config import Settings
 from glomseg.models.openmmlab.config import read_config
 from glomseg.models.openmmlab.network import describe_network
 from glomseg.models.openmmlab.old_configs import modernised
 from glomseg.models.openmmlab.preparation import describe_preparation
+from glomseg.recipes import apply_override, parse_settings
 from glomseg.steps.openmmlab.account import Account, reading
 from glomseg.steps.openmmlab.data import describe_data, read_data
 from glomseg.steps.openmmlab.schedule import note_the_end

@@ -1,7 +1,8 @@
 import pytest
 
-from glomseg.config import Settings, load_recipe, parse_settings, recipe_names
+from glomseg.config import Settings
 from glomseg.errors import InvalidInputError, MissingInputError
+from glomseg.recipes import load_recipe, parse_settings, recipe_names
 
 
 def test_every_recipe_in_the_package_is_valid_and_carries_its_name():

@@ -29,7 +29,6 @@ import numpy as np
 from box_model import RECIPES, pretrain
 from glomseg import Dataset, Settings, Split, load_recipe, open_dataset, read_card, write_split
 from glomseg.data.findings import counted
-from glomseg.data.record import hash_tiles, image_digits
 from glomseg.data.statistics import scan_masks
 from glomseg.errors import GlomsegError, InvalidInputError, MissingInputError
 from glomseg.files import atomic_path, read_json, sha256_of, write_json
@@ -38,7 +37,7 @@ from glomseg.metrics.pixel_intervals import pixel_figures
 from glomseg.training.hardware import Hardware
 from recipes import Counts, rows
 from timing import print_machine
-from training import claim, counts_of_test, held_out_groups, train_once
+from training import claim, counts_of_test, held_out_groups, image_hashes, refuse_seen, train_once
 
 STARTS = ("scratch", "start", "frozen")
 Curve = Mapping[int, Mapping[str, Counts]]
@@ -120,19 +119,16 @@ def starts_of(pattern: str, dataset: Dataset, groups: Sequence[str]) -> tuple[di
     InvalidInputError
         If one saw a tile that it is to be tested on.
     """
-    hashes = {name: image_digits(digest) for name, digest in hash_tiles(dataset).items()}
+    hashes = image_hashes(dataset)
     starts, notes = {}, []
     for group in groups:
         path = Path(pattern.replace("{group}", group))
         if not path.is_file():
             raise MissingInputError(f"--start {pattern!r}: there is no {str(path)!r} for the group {group!r}")
-        card = read_card(path)
-        seen = card.listed("train_images") | card.listed("val_images")
+        seen = read_card(path).seen_images()
         if not seen:
             notes.append(f"{path} does not say what it was trained on: it may have seen any of these tiles")
-        tested = [item.name for item in dataset.samples if item.group == group and hashes[item.name] in seen]
-        if tested:
-            raise InvalidInputError(f"{str(path)!r} was trained on {tested[0]!r}, which is of the held-out {group!r}")
+        refuse_seen(path, dataset, hashes, held_out=group)
         n_again = sum(digest in seen for digest in hashes.values())
         if n_again:
             notes.append(

@@ -5,10 +5,14 @@
 The table has a section a recipe, the first being what the others are compared with:
 
     [default]
+    set = ["model.weights=start.safetensors"]            # as for glomseg train --set
 
     [dice]
     recipe = "default"                                   # a name or a TOML file; left out: default
-    set = ["loss.dice=1.0", "loss.cross_entropy=0.5"]    # as for glomseg train --set
+    set = ["model.weights=start.safetensors", "loss.dice=1.0", "loss.cross_entropy=0.5"]
+
+What a run starts from must not have seen the group that it is tested on, and the model in the box, from which the
+default recipe starts by itself, has seen the tiles that it was made from: such a run is refused.
 
 For each group in turn: that group is the test part, and all others are trained on. Nothing is chosen by validation: the
 model of the last step is judged, as an image shows it and by the mean over its four flips. What recipes leave to the
@@ -46,7 +50,7 @@ from glomseg.runs import open_run, read_settings
 from glomseg.training.hardware import Hardware
 from glomseg.types import Dataset
 from timing import print_machine
-from training import claim, counts_of_test, held_out_groups, train_once
+from training import claim, counts_of_test, held_out_groups, image_hashes, refuse_seen, train_once
 
 VIEWS = ("plain", "flips")
 Counts = NDArray[np.float64]
@@ -83,7 +87,13 @@ def hold_out(dataset: Dataset, held_out: str, *, seed: int) -> Split:
 
 
 def counts_of(
-    folder: Path, dataset: Dataset, settings: Settings, *, held_out: str, hardware: Hardware
+    folder: Path,
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    held_out: str,
+    hashes: Mapping[str, str],
+    hardware: Hardware,
 ) -> dict[str, Counts]:
     """Return the (C * C,) confusion counts of the held-out group in each view of one run, trained if need be."""
     record = folder / "counts.json"
@@ -92,6 +102,7 @@ def counts_of(
         split = hold_out(dataset, held_out, seed=settings.run.seed)
         write_split(folder / "split.json", split)
         model = train_once(folder / "run", dataset, settings, split=split, hardware=hardware)
+        refuse_seen(model, dataset, hashes, held_out=held_out)
         found = {
             view: counts_of_test(
                 model, dataset, out=folder / view, split=folder / "split.json", hardware=hardware, tta=view == "flips"
@@ -165,6 +176,7 @@ def main() -> None:
     recipes = read_table(options.table, steps=options.steps)
     groups = held_out_groups(dataset, options.groups, always=options.always)
     seeds = [int(word) for word in options.seeds.split(",")]
+    hashes = image_hashes(dataset)
     hardware = Hardware(device=options.device, precision=options.precision)
     print_machine("torch", "glomseg")
     megapixels: dict[str, list[float]] = {}
@@ -177,7 +189,7 @@ def main() -> None:
             runs = []
             for group in groups:
                 folder = options.out / name / group / f"seed{seed}"
-                runs.append(counts_of(folder, dataset, seeded, held_out=group, hardware=hardware))
+                runs.append(counts_of(folder, dataset, seeded, held_out=group, hashes=hashes, hardware=hardware))
                 megapixels.setdefault(name, []).append(megapixels_of(folder / "run"))
                 print(f"done: {name}, {group} held out, seed {seed}", file=sys.stderr, flush=True)
             for view in VIEWS:

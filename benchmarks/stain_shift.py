@@ -31,7 +31,7 @@ from glomseg.metrics.comparison import Difference, compare_counts
 from glomseg.metrics.pixel_intervals import pixel_figures
 from glomseg.metrics.pixels import count_pixels
 from glomseg.slides.colors import glass_color
-from glomseg.stain import MacenkoLook, change_densities, densities, look_of
+from glomseg.stain import MacenkoLook, change_densities, densities, look_of, stain_basis
 from glomseg.types import Dataset, Sample
 from timing import print_machine
 
@@ -60,8 +60,8 @@ def restain(
 
     The colour of the glass, and what is neither stain (pigment, ink), stay.
     """
-    own = _basis(look.stains)
-    new = own if stains is None else _basis(stains)
+    own = stain_basis(look.stains)
+    new = own if stains is None else stain_basis(stains)
     red, green, blue = densities(np.array(glass_color(image.reshape(-1, 3)), np.uint8)).tolist()
     change = np.linalg.inv(own) @ np.diag((*amounts, 1.0)) @ new
     return change_densities(image, change, white=(red, green, blue))
@@ -135,12 +135,6 @@ def losses(counts: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str, Dif
     return {name: compare_counts(counts[UNSHIFTED], shift, figures=pixel_figures) for name, shift in counts.items()}
 
 
-def _basis(stains: tuple[tuple[float, float, float], ...]) -> NDArray[np.float64]:
-    first, second = (np.asarray(stain) / np.linalg.norm(stain) for stain in stains)
-    rest = np.cross(first, second)
-    return np.stack([first, second, rest / np.linalg.norm(rest)])
-
-
 def _row(name: str, found: Mapping[str, Difference]) -> str:
     iou, precision, recall = (found[f"{figure} 1"] for figure in ("iou", "precision", "recall"))
     line = f"{name:<16} {iou.b:6.3f}     {precision.b:6.3f}  {recall.b:6.3f}"
@@ -161,6 +155,8 @@ def main() -> None:
 
     dataset = open_dataset(options.data, mpp=options.mpp)
     runs = held_out_runs(options.model)
+    if runs and options.split is not None:
+        parser.error("--split is for one model: a recipe's folder knows what each of its models never saw")
     samples = dataset.samples
     if options.split is not None:
         samples = dataset.select(read_split(options.split).part(options.part))

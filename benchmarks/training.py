@@ -1,10 +1,12 @@
 """What studies on held-out groups have in common: which groups, trainings that are done once, and their counts."""
 
 import shutil
+from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
-from glomseg import Dataset, Settings, Split, evaluate_model, resume_training, train_model
+from glomseg import Dataset, Settings, Split, evaluate_model, read_card, resume_training, train_model
+from glomseg.data.record import hash_tiles, image_digits
 from glomseg.errors import InvalidInputError
 from glomseg.files import read_json, write_json
 from glomseg.progress import OnMessage, ProgressBars, no_message, no_progress
@@ -74,6 +76,25 @@ def held_out_groups(dataset: Dataset, chosen: str | None, *, always: str = "") -
     if set(groups) - set(known):
         raise InvalidInputError(f"--groups {chosen}: the groups are {', '.join(known)}")
     return groups
+
+
+def image_hashes(dataset: Dataset) -> dict[str, str]:
+    """Return by what the card of a model lists each tile of a data set."""
+    return {name: image_digits(digest) for name, digest in hash_tiles(dataset).items()}
+
+
+def refuse_seen(model: Path, dataset: Dataset, hashes: Mapping[str, str], *, held_out: str) -> None:
+    """Raise InvalidInputError if the model, or what it started from, learnt from a tile of the held-out group.
+
+    `hashes` are those of `image_hashes`.
+    """
+    seen = read_card(model).seen_images()
+    tested = [item.name for item in dataset.samples if item.group == held_out and hashes[item.name] in seen]
+    if tested:
+        raise InvalidInputError(
+            f"{str(model)!r}, or the model that it started from, was trained on {tested[0]!r}, which is of the "
+            f"held-out {held_out!r}: name another start"
+        )
 
 
 def counts_of_test(

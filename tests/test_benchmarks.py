@@ -1,3 +1,4 @@
+import dataclasses
 import importlib
 import re
 import subprocess
@@ -11,6 +12,7 @@ from glomseg.data.dataset import open_dataset
 from glomseg.data.split import write_split
 from glomseg.errors import InvalidInputError
 from glomseg.inference.predictor import Predictor
+from glomseg.models.model_files import load_model, save_model
 from glomseg.stain import look_of
 from glomseg.types import GLOMERULUS, ModelCard, Split
 
@@ -145,9 +147,26 @@ def test_recipes_are_compared_on_held_out_groups_and_done_once(tiny_dataset, tmp
     shifts = run("stain_shift.py", tmp_path / "out" / "dice", tiny_dataset, "--mpp", 2)
     assert shifts.returncode == 0, shifts.stderr
     assert "on 4 tiles of 2 groups" in shifts.stdout  # those of the two held-out groups, not all 12
+    split = tmp_path / "out" / "dice" / "SITE_S02" / "seed0" / "split.json"
+    both = run("stain_shift.py", tmp_path / "out" / "dice", tiny_dataset, "--mpp", 2, "--split", split)
+    assert both.returncode == 2
+    assert "--split is for one model" in both.stderr
     other = run(*words, "--steps", 3)
     assert other.returncode == 1
     assert "holds a run of other settings: give the recipe another name" in other.stderr
+
+
+def test_a_start_that_saw_the_held_out_group_is_refused(benchmark, tiny_dataset, tiny_model, tmp_path):
+    module = benchmark("training")
+    dataset = open_dataset(tiny_dataset)
+    hashes = module.image_hashes(dataset)
+    network, card = load_model(tiny_model)
+    last = dataset.samples[-1]
+    path = tmp_path / "went-on.safetensors"
+    save_model(path, network, dataclasses.replace(card, trained_on={"start_images": [hashes[last.name]]}))
+    with pytest.raises(InvalidInputError, match=f"was trained on '{last.name}', which is of the held-out 'SITE_S06'"):
+        module.refuse_seen(path, dataset, hashes, held_out="SITE_S06")
+    module.refuse_seen(path, dataset, hashes, held_out="SITE_S01")
 
 
 def test_groups_that_are_always_trained_on_are_not_held_out(tiny_dataset, tmp_path):

@@ -16,6 +16,7 @@ from glomseg.box import BOX, box_model, is_box
 from glomseg.data.dataset import open_dataset
 from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.export.pyramid import write_pyramid
+from glomseg.files import sha256_of
 from glomseg.images import read_image, write_png
 from glomseg.models.build import build_model
 from glomseg.models.model_files import load_model, read_card
@@ -46,6 +47,16 @@ def tile(tmp_path):
     path = tmp_path / "tiles" / "tile.png"
     write_png(path, api.draw_tile(seed=0, size_px=256, mpp=1.0)[0])
     return path
+
+
+def test_its_page_is_of_this_very_file():
+    page = (ROOT / "docs" / "model-in-the-box.md").read_text(encoding="utf-8")
+    assert f"`{sha256_of(box_model())}`" in page
+    assert f"{box_model().stat().st_size / 1e6:.1f} MB" in page
+    figures = read_card(box_model()).publication.figures
+    for name, row in {"IoU": "IoU of glomerulus", "Dice": "Dice", "precision": "precision, pixels"}.items():
+        value, low, high = (f"{100 * number:.1f}" for number in figures[name])
+        assert f"| {row} | {value} | {low} to {high} |" in page
 
 
 def test_it_is_small_and_loads_whole():

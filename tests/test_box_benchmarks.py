@@ -80,6 +80,10 @@ def test_the_recipes_of_the_box_are_valid_and_of_its_network(benchmark):
         assert settings.model.architecture == "fpn_resnet_small"
         assert settings.scaling.mpp == 2.0
     assert settings.run.val_every >= settings.run.steps  # in the last stage nothing validates
+    default = load_recipe("default")
+    for section in ("augment", "loss", "optimizer", "schedule", "inference", "colors"):
+        assert getattr(settings, section) == getattr(default, section)  # so the box's figures are those of the recipe
+    assert settings.crop == default.crop.model_copy(update={"size_px": 160})
 
 
 def test_the_box_is_trained_once_on_all_tiles_and_carries_its_card(run, tiny_dataset, recipes, tmp_path):
@@ -189,13 +193,15 @@ def test_without_a_start_one_is_trained_on_synthetic_tissue(run, tiny_dataset, r
 def test_a_start_that_saw_what_it_is_tested_on_is_refused(benchmark, tiny_dataset, tmp_path, monkeypatch):
     module = benchmark("few_labels")
     dataset = open_dataset(tiny_dataset)
-    hashes = {name: digest[:16] for name, digest in module.hash_tiles(dataset).items()}
+    training = benchmark("training")
+    hashes = training.image_hashes(dataset)
     (tmp_path / "SITE_S01.x").touch()
 
     def card(*names: str) -> None:
         known = {"train_images": [hashes[name] for name in names]}
         found = ModelCard(architecture="none", classes=dataset.classes, trained_on=known)
-        monkeypatch.setattr(module, "read_card", lambda path: found)
+        for place in (module, training):
+            monkeypatch.setattr(place, "read_card", lambda path: found)
 
     pattern = str(tmp_path / "{group}.x")
     card("SITE_S02_T01")

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Image = NDArray[np.uint8]
 Triple = tuple[float, float, float]
@@ -153,6 +153,16 @@ def stain_change(look: MacenkoLook, reference: MacenkoLook) -> NDArray[np.float6
     factors = np.asarray(reference.amounts) / np.asarray(look.amounts)
     change: NDArray[np.float64] = np.linalg.pinv(np.asarray(look.stains)) @ np.diag(factors) @ reference.stains
     return change
+
+
+def stain_basis(stains: ArrayLike) -> NDArray[np.float64]:
+    """Return (3, 3) optical densities of unit length: two stains (2, 3), and what is neither, at right angles to both.
+
+    A stain absorbs every colour a little, so no number of theirs is below 0.01.
+    """
+    first, second = (stain / np.linalg.norm(stain) for stain in np.clip(np.asarray(stains, np.float64), 0.01, None))
+    residual = np.cross(first, second)
+    return np.stack([first, second, residual / np.linalg.norm(residual)])
 
 
 def change_densities(image: Image, change: NDArray[np.float64], *, white: Triple | None = None) -> Image:

@@ -28,6 +28,10 @@ def test_a_format_that_is_not_known(tiny_model, tmp_path, glomseg):
     code, _, complained = glomseg("export", tiny_model, "--format", "onxx", "-o", tmp_path)
     assert code == 1
     assert "--format 'onxx' is not known: did you mean 'onnx'?" in complained
+    code, _, complained = glomseg("export", tiny_model, "--format", "mmseg, onxx", "-o", tmp_path / "out")
+    assert code == 1
+    assert "did you mean 'onnx'?" in complained
+    assert not (tmp_path / "out").exists()  # before anything is written
 
 
 @pytest.mark.parametrize(("format", "files"), [("onnx", ["small.onnx"]), ("openvino", ["small.bin", "small.xml"])])
@@ -49,6 +53,13 @@ def test_a_network_is_written_for_an_engine(fpn_model, graph_at_hand, tmp_path, 
     )
 
 
+def test_both_engines_by_default(fpn_model, graph_at_hand, tmp_path, glomseg):
+    code, said, complained = glomseg("export", fpn_model, "-o", tmp_path / "out")
+    assert (code, complained) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["small.bin", "small.onnx", "small.xml"]
+    assert said.count("as in PyTorch") == 2
+
+
 def test_a_network_that_an_engine_computes_otherwise_is_not_written(
     fpn_model, graph_at_hand, tmp_path, glomseg, monkeypatch
 ):
@@ -60,7 +71,7 @@ def test_a_network_that_an_engine_computes_otherwise_is_not_written(
 
 
 def test_tiles_are_for_networks_and_ensembles_are_several(fpn_model, tmp_path, glomseg):
-    code, _, complained = glomseg("export", fpn_model, tmp_path / "tile.png", "-o", tmp_path)
+    code, _, complained = glomseg("export", fpn_model, tmp_path / "tile.png", "--format", "mmseg", "-o", tmp_path)
     assert code == 1
     assert "images and --mpp are for --format onnx and openvino" in complained
     (tmp_path / "ensemble.json").write_text("{}")
@@ -73,7 +84,7 @@ def test_a_temperature_is_left_behind_and_said(tiny_model, tmp_path, glomseg):
     model, card = load_model(tiny_model)
     warm = dataclasses.replace(card, inference=dataclasses.replace(card.inference, temperature=1.5))
     save_model(tmp_path / "warm.safetensors", model, warm)
-    code, _, complained = glomseg("export", tmp_path / "warm.safetensors", "-o", tmp_path / "out")
+    code, _, complained = glomseg("export", tmp_path / "warm.safetensors", "--format", "mmseg", "-o", tmp_path / "out")
     assert code == 0
     assert "note: MMSegmentation knows no temperature: its masks are the same" in complained
     assert "before 1.5 was fitted" in complained
@@ -83,6 +94,6 @@ def test_a_model_that_normalises_stains_is_exported_with_a_warning(tiny_model, t
     network, card = load_model(tiny_model)
     look = ReinhardLook(mean=(60.0, 20.0, -10.0), std=(15.0, 10.0, 10.0))
     save_model(tmp_path / "m.safetensors", network, dataclasses.replace(card, stain=look))
-    notes = export_model(tmp_path / "m.safetensors", out=tmp_path / "out").notes
+    notes = export_model(tmp_path / "m.safetensors", format="mmseg", out=tmp_path / "out").notes
     assert any("does not bring stains to a reference as this model learnt with (reinhard)" in note for note in notes)
-    assert not any("stains" in note for note in export_model(tiny_model, out=tmp_path / "plain").notes)
+    assert not any("stains" in note for note in export_model(tiny_model, format="mmseg", out=tmp_path / "plain").notes)

@@ -45,9 +45,11 @@ def room(*, bytes_a_pixel: int = 0, memory_bytes: int = 1, n_processes: int = 1,
     )
 
 
-def settled(*overrides: str, tiles=None, mpp: float | None = 0.5, n_tiles: int = 16, of: Room | None = None):
+def settled(
+    *overrides: str, tiles=None, mpp: float | None = 0.5, n_tiles: int = 16, n_classes: int = 2, of: Room | None = None
+):
     settings = load_recipe("default", overrides)
-    return settle(settings, tiles or [tile_of(360)], mpp=mpp, n_tiles=n_tiles, room=of or room())
+    return settle(settings, tiles or [tile_of(360)], mpp=mpp, n_tiles=n_tiles, n_classes=n_classes, room=of or room())
 
 
 def test_few_tiles_with_glomeruli_get_what_the_recipe_was_tried_with():
@@ -86,12 +88,12 @@ def test_what_is_given_is_kept_and_not_explained(override, kept):
 
 def test_a_recipe_of_numbers_is_left_as_it_is():
     homework = load_recipe("homework", ["scaling.fit_px=none", "scaling.factor=0.5"])
-    assert settle(homework, [tile_of(360)], mpp=0.5, n_tiles=9999, room=room()) == (homework, ())
+    assert settle(homework, [tile_of(360)], mpp=0.5, n_tiles=9999, n_classes=2, room=room()) == (homework, ())
 
 
 def test_settled_settings_stay_as_they_are():
     settings, _ = settled("model.weights=none")
-    assert settle(settings, [tile_of(20)], mpp=0.5, n_tiles=9999, room=room()) == (settings, ())
+    assert settle(settings, [tile_of(20)], mpp=0.5, n_tiles=9999, n_classes=2, room=room()) == (settings, ())
     assert AUTO not in str(settings.model_dump())
 
 
@@ -224,6 +226,13 @@ def test_the_model_in_the_box_has_less_to_learn():
     assert settings.run.steps == 5200
     assert "run.steps=5200: 2,575 tiles in 16 windows each; 16 passes over them" in reasons
     assert settled("model.weights=box", n_tiles=151)[0].run.steps == 400
+    assert settled("model.weights=box", n_classes=3)[0].run.steps == 1800  # the classifier learns from nothing
+
+
+def test_the_reason_for_the_steps_of_small_batches_is_the_right_one():
+    settings, reasons = settled("model.weights=box", "run.batch_size=2", n_tiles=100)
+    assert settings.run.steps == 1200  # 2,400 windows, where 16 a tile would be 1,600
+    assert "run.steps=1200: the least for 100 tiles; 24 passes over them" in reasons
 
 
 def test_long_runs_are_validated_no_more_often_than_short_ones():

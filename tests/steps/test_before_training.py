@@ -49,10 +49,10 @@ def test_a_reference_is_settled_only_where_one_is_wanted_and_none_is_named(datas
 
 
 def test_the_model_in_the_box_is_the_start_of_its_own_network_only():
-    weights, reason = choose_weights(load_recipe("default").model)
+    weights, reason = choose_weights(load_recipe("default").model, n_classes=2)
     assert weights == "box"
     assert "none would start from random numbers" in reason
     for other in ("model.architecture=pspnet_r18", "model.options={head_channels=32}"):
-        weights, reason = choose_weights(load_recipe("default", [other]).model)
+        weights, reason = choose_weights(load_recipe("default", [other]).model, n_classes=2)
         assert weights is None
         assert "this network is another" in reason

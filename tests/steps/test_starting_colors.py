@@ -1,5 +1,6 @@
 """What pretrained weights bring along into a training: their colours and their revision; and windows that fit."""
 
+import dataclasses
 import json
 import re
 
@@ -9,8 +10,8 @@ from safetensors.torch import save_file
 
 from glomseg.data.dataset import open_dataset
 from glomseg.models.build import build_model
-from glomseg.models.model_files import load_model
-from glomseg.models.starting_weights import LoadReport
+from glomseg.models.model_files import load_model, save_model
+from glomseg.models.starting_weights import LoadReport, load_starting_weights
 from glomseg.recipes import load_recipe
 from glomseg.steps.before_training import as_trained, explain_windows
 from glomseg.steps.train import train_model
@@ -35,6 +36,12 @@ def test_colours_come_from_the_weights():
     assert told == [
         "colours: mean [127.5, 127.5, 127.5] and std [63.75, 63.75, 63.75], with which the weights were trained"
     ]
+
+
+def test_colours_come_from_the_card_of_a_model(tiny_model, tmp_path):
+    network, card = load_model(tiny_model)
+    save_model(tmp_path / "half.safetensors", network, dataclasses.replace(card, mean=HALF[0], std=HALF[1]))
+    assert load_starting_weights(network, str(tmp_path / "half.safetensors")).colors == HALF
 
 
 def test_colours_that_were_set_are_kept_and_the_difference_is_told():

@@ -6,13 +6,8 @@ import torch.nn.functional as F
 
 from glomseg.config import LossSettings
 from glomseg.errors import InvalidInputError
-from glomseg.training.losses import (
-    DICE_SMOOTHING_SHARE,
-    TrainingLoss,
-    binary_cross_entropy,
-    cross_entropy,
-    dice_loss,
-)
+from glomseg.training.losses import TrainingLoss, binary_cross_entropy, cross_entropy
+from glomseg.training.region_losses import SMOOTHING_SHARE, dice_loss
 
 
 def logits_for(probability: float, shape: tuple[int, int, int]) -> torch.Tensor:
@@ -40,7 +35,7 @@ def test_cross_entropy_weighs_classes():
 @pytest.mark.parametrize("share", [1e-6, 0.01, 0.5, 1 - 1e-9])
 def test_dice_of_an_empty_tile_costs_what_its_docstring_says(share):
     mask = torch.zeros(1, 20, 20, dtype=torch.int64)
-    expected = share / (share + DICE_SMOOTHING_SHARE)
+    expected = share / (share + SMOOTHING_SHARE)
     assert dice_loss(logits_for(share, (1, 20, 20)), mask).item() == pytest.approx(expected, rel=1e-5)
 
 

@@ -11,7 +11,7 @@ from glomseg.cli.console import say, say_warning
 def export(
     model: str,
     *images: str,
-    format: str = "mmseg",
+    format: str = "onnx,openvino",
     mpp: float | None = None,
     out: Annotated[Path, Parameter(name=["--out", "-o"])] = Path("exported"),
 ) -> None:
@@ -25,18 +25,19 @@ def export(
         Tiles on which an exported network is compared with PyTorch: files, folders or patterns; none draws synthetic
         tissue.
     format
-        mmseg: a config and a checkpoint of MMSegmentation 1.x. onnx: one file for ONNX Runtime. openvino: two files for
-        OpenVINO.
+        onnx: one file for ONNX Runtime. openvino: two files for OpenVINO. mmseg: a config and a checkpoint of
+        MMSegmentation 1.x. Several are separated by commas.
     mpp
         Micrometres per pixel of the tiles.
     out
         Folder to write to.
     """
-    from glomseg.steps.export_model import export_model
+    from glomseg.steps.export_model import check_format, export_model
 
-    result = export_model(model, images, out=out, format=format, mpp=mpp)
-    for note in result.notes:
-        say_warning(note)
-    if result.agreement is not None:
-        say(f"as in PyTorch: {result.agreement.describe()}")
-    say("Written:", *(f"  {file}" for file in result.files))
+    for one in [check_format(item.strip()) for item in format.split(",")]:
+        result = export_model(model, images, out=out, format=one, mpp=mpp)
+        for note in result.notes:
+            say_warning(note)
+        if result.agreement is not None:
+            say(f"as in PyTorch: {result.agreement.describe()}")
+        say("Written:", *(f"  {file}" for file in result.files))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg.config import AugmentSettings
-from glomseg.stain import MacenkoLook, change_densities, densities, look_of
+from glomseg.stain import MacenkoLook, change_densities, densities, look_of, stain_basis
 
 Image = NDArray[np.uint8]
 
@@ -119,18 +119,12 @@ def jitter_stain(
     """
     look = look_of(image, method="macenko") if vectors == "estimated" else None
     stains = look.stains if isinstance(look, MacenkoLook) else (_HAEMATOXYLIN, _PAS)
-    basis = _stain_basis(np.array(stains))
-    moved = _stain_basis(basis[:2] + rng.normal(0, strength / 5 if hue is None else hue, (2, 3)))
+    basis = stain_basis(stains)
+    moved = stain_basis(basis[:2] + rng.normal(0, strength / 5 if hue is None else hue, (2, 3)))
     amounts = np.diag(np.exp(rng.normal(0, strength, 3)))
     # The empty slide is not quite white; its own density is taken off so that it stays what it is.
     red, green, blue = densities(np.percentile(image, 99, axis=(0, 1)).astype(np.uint8)).tolist()
     return change_densities(image, np.linalg.inv(basis) @ amounts @ moved, white=(red, green, blue))
-
-
-def _stain_basis(stains: NDArray[np.float64]) -> NDArray[np.float64]:
-    first, second = (stain / np.linalg.norm(stain) for stain in np.clip(stains, 0.01, None))
-    residual = np.cross(first, second)
-    return np.stack([first, second, residual / np.linalg.norm(residual)])
 
 
 def change_gamma(image: Image, *, exponent: float) -> Image:

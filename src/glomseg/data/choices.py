@@ -31,7 +31,10 @@ LEAST_STEPS = 1800
 """What a small network needs from random numbers, however few the tiles."""
 
 LEAST_STEPS_FROM_BOX = 300
-"""What the recipe was measured with where the model in the box goes on learning."""
+"""What the recipe was measured with where the model in the box goes on learning the same."""
+
+N_CLASSES_OF_BOX = 2
+"""With other classes its classifier is drawn anew, and learns from nothing."""
 
 MOST_STEPS = 20_000
 WINDOWS_PER_TILE = 16
@@ -71,7 +74,13 @@ class Room:
 
 
 def settle(
-    settings: Settings, statistics: Sequence[TileStatistics], *, mpp: float | None, n_tiles: int, room: Room
+    settings: Settings,
+    statistics: Sequence[TileStatistics],
+    *,
+    mpp: float | None,
+    n_tiles: int,
+    n_classes: int,
+    room: Room,
 ) -> tuple[Settings, tuple[str, ...]]:
     """Return settings without "auto" and with a factor, and a sentence on each value that was chosen.
 
@@ -85,6 +94,8 @@ def settle(
         Micrometres per pixel of the tiles, where known.
     n_tiles
         How many will be trained on.
+    n_classes
+        Of the data set, with the background.
     room
         Of the network on this machine.
     """
@@ -100,7 +111,8 @@ def settle(
         batch_size, reason = choose_batch_size(crop, room=room)
         reasons.append(f"run.batch_size={batch_size}: {reason}")
     if steps == AUTO:
-        least = LEAST_STEPS_FROM_BOX if settings.model.weights == BOX else LEAST_STEPS
+        knows_classes = settings.model.weights == BOX and n_classes == N_CLASSES_OF_BOX
+        least = LEAST_STEPS_FROM_BOX if knows_classes else LEAST_STEPS
         steps, reason = choose_steps(n_tiles, batch_size=batch_size, least=least)
         reasons.append(f"run.steps={steps}: {reason}")
     if val_every == AUTO:
@@ -244,7 +256,7 @@ def choose_steps(n_tiles: int, *, batch_size: int, least: int = LEAST_STEPS) -> 
     n_windows = max(least * BATCH_SIZE, WINDOWS_PER_TILE * n_tiles)
     steps = max(least, -(-n_windows // (100 * batch_size)) * 100)
     reason = f"the least for {counted(n_tiles, 'tile')}"
-    if WINDOWS_PER_TILE * n_tiles > least * batch_size:
+    if WINDOWS_PER_TILE * n_tiles > least * BATCH_SIZE:
         reason = f"{counted(n_tiles, 'tile')} in {WINDOWS_PER_TILE} windows each"
     if steps > MOST_STEPS:
         steps, reason = MOST_STEPS, f"the most; {reason} would take {steps:,}"

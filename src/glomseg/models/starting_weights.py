@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from glomseg.models.pretrained.source import Source, file_source, folder_source,
 from glomseg.models.segmentor import Segmentor
 from glomseg.progress import Progress
 from glomseg.runs import RunFolder, model_path
+from glomseg.types import ModelCard
 
 LAYOUTS = (*transformers_names.LAYOUTS, *timm_names.LAYOUTS, *openmmlab_names.LAYOUTS, *mobilenet_names.LAYOUTS)
 """Every way in which the entries of a pretrained backbone are called, in the order in which they are tried."""
@@ -51,7 +53,7 @@ class LoadReport:
         What else there is to know: what was resized, what differs a little.
     colors
         Mean and standard deviation of red, green and blue, from 0 to 255, that the weights were trained with; None
-        where nothing beside the file says.
+        where neither a model card nor anything beside the file says.
     seen
         The first digits of the hashes of the images that the weights learnt from, or were chosen by, where their card
         says it.
@@ -113,22 +115,27 @@ def load_starting_weights(network: nn.Module, weights: str, *, progress: Progres
         translated = translate(tensors, LAYOUTS)
         if translated is None:
             report = load_matching(network, tensors, source=source.name)
-            return replace(report, colors=colors, seen=_seen(source))
+            card = _card_of(source)
+            return replace(report, colors=colors) if card is None else replace(report, **_told_by(card))
         report = _load_backbone(network, translated, source=source)
     except InvalidInputError as error:
         raise _named(error, source.name) from error
     return replace(report, colors=colors)
 
 
-def _seen(source: Source) -> tuple[str, ...]:
-    """Return what the card of a model says that it has seen; a file without a card says nothing."""
+def _card_of(source: Source) -> ModelCard | None:
+    """Return the card of a glomseg model; None of a file without a card."""
     if len(source.files) != 1 or not is_safetensors(source.files[0]):
-        return ()
+        return None
     try:
-        card = read_card(source.files[0])
+        return read_card(source.files[0])
     except InvalidInputError:
-        return ()
-    return tuple(sorted(card.listed("train_images") | card.listed("val_images") | card.listed("start_images")))
+        return None
+
+
+def _told_by(card: ModelCard) -> dict[str, Any]:
+    """Return the fields of a report that the card of a model fills: its colours, and what it has seen."""
+    return {"colors": (card.mean, card.std), "seen": tuple(sorted(card.seen_images()))}
 
 
 def freeze_backbone(network: Segmentor, report: LoadReport) -> None:

@@ -10,7 +10,7 @@ import torch
 from glomseg.box import BOX, box_model
 from glomseg.config import AUTO, ModelSettings, Settings
 from glomseg.data.advice import advise
-from glomseg.data.choices import Room, settle
+from glomseg.data.choices import N_CLASSES_OF_BOX, Room, settle
 from glomseg.data.normalisation import reference_look
 from glomseg.data.statistics import TileStatistics
 from glomseg.devices import free_device_bytes
@@ -77,7 +77,7 @@ def settle_choices(
         return training_bytes(network, height=height, width=width, batch_size=n_windows)
 
     if settings.model.weights == AUTO:
-        start, reason = choose_weights(settings.model)
+        start, reason = choose_weights(settings.model, n_classes=len(dataset.classes))
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"weights": start})})
         if start is None and settings.model.freeze != "none":
             raise InvalidInputError(
@@ -93,17 +93,21 @@ def settle_choices(
         n_processes=n_processes,
     )
     n_tiles = len(statistics) if n_tiles is None else n_tiles
-    settled, reasons = settle(settings, statistics, mpp=dataset.mpp, n_tiles=n_tiles, room=room)
+    n_classes = len(dataset.classes)
+    settled, reasons = settle(settings, statistics, mpp=dataset.mpp, n_tiles=n_tiles, n_classes=n_classes, room=room)
     for reason in reasons:
         message(reason)
     return settled
 
 
-def choose_weights(model: ModelSettings) -> tuple[str | None, str]:
+def choose_weights(model: ModelSettings, *, n_classes: int) -> tuple[str | None, str]:
     """Return what a network starts from where that is left open, and the reason: the model in the box if it fits."""
     card = read_card(box_model())
     if model.architecture == card.architecture and _options_of(model) == card.options:
-        return BOX, "it has this network and knows glomeruli already; none would start from random numbers"
+        known = "knows glomeruli already"
+        if n_classes != N_CLASSES_OF_BOX:
+            known = f"knows kidney tissue already; its classifier is new, for {n_classes} classes"
+        return BOX, f"it has this network and {known}; none would start from random numbers"
     return None, f"the model in the box is a {card.architecture} as it is by default, and this network is another"
 
 

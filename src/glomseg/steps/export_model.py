@@ -19,7 +19,7 @@ from glomseg.runs import model_path
 from glomseg.steps.inputs import find_images
 from glomseg.types import ModelCard
 
-FORMATS = ("mmseg", "onnx", "openvino")
+FORMATS = ("onnx", "openvino", "mmseg")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ def export_model(
     images: Sequence[str | os.PathLike[str]] = (),
     *,
     out: str | os.PathLike[str],
-    format: str = "mmseg",
+    format: str,
     mpp: float | None = None,
 ) -> ExportResult:
     """Write a model in the format of another program.
@@ -63,8 +63,8 @@ def export_model(
     out
         The folder to write to.
     format
-        "mmseg": a config and a checkpoint of MMSegmentation 1.x. "onnx": the network with its card as one file for ONNX
-        Runtime. "openvino": the same as two files for OpenVINO.
+        "onnx": the network with its card as one file for ONNX Runtime. "openvino": the same as two files for OpenVINO.
+        "mmseg": a config and a checkpoint of MMSegmentation 1.x.
     mpp
         Micrometres per pixel of the images.
 
@@ -74,9 +74,7 @@ def export_model(
         If there is no such format, the other program has no such network, an image cannot be read, or the exported
         network does not give what PyTorch gives.
     """
-    if format not in FORMATS:
-        raise InvalidInputError(f"--format {format!r} is not known: {did_you_mean(format, FORMATS)}")
-    if format == "mmseg" and (images or mpp is not None):
+    if check_format(format) == "mmseg" and (images or mpp is not None):
         raise InvalidInputError("images and --mpp are for --format onnx and openvino, which are compared with PyTorch")
     path = model_path(model)
     if path.suffix == ".json":
@@ -103,6 +101,13 @@ def export_model(
             "predictions there will be worse"
         )
     return ExportResult(files=files, notes=tuple(notes))
+
+
+def check_format(format: str) -> str:
+    """Return the name of a format; raise InvalidInputError if there is no such."""
+    if format not in FORMATS:
+        raise InvalidInputError(f"--format {format!r} is not known: {did_you_mean(format, FORMATS)}")
+    return format
 
 
 def _export_network(

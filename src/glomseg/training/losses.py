@@ -12,11 +12,8 @@ from glomseg.errors import InvalidInputError
 from glomseg.models.segmentor import QueryLogits
 from glomseg.training.hard_pixels import hard_pixels
 from glomseg.training.mask_losses import MaskLoss
-from glomseg.training.region_losses import boundary_loss, tversky_loss
+from glomseg.training.region_losses import boundary_loss, dice_loss, tversky_loss
 from glomseg.types import IGNORE_INDEX
-
-DICE_SMOOTHING_SHARE = 0.01
-"""The smoothing mass of the Dice loss as a share of the window's pixels."""
 
 _LEAST = 1e-7
 
@@ -154,32 +151,6 @@ def _divisor(mask: Tensor, divide_by: str, class_weights: Tensor | None) -> Tens
     if divide_by == "labelled" or class_weights is None:
         return max(1, labelled.numel())
     return class_weights[labelled].sum().clamp_min(_LEAST)
-
-
-def dice_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """Return one minus the soft Dice of the foreground classes, mean over windows and classes.
-
-    For one window and class with predicted mass P, true mass T and overlap I, all sums over the n
-    labelled or unlabelled pixels of the window, it is 1 - (2 I + s) / (P + T + s) with s = 0.01 n.
-    **An empty tile** (T = 0) costs P / (P + s): nothing when nothing is predicted, one half when 1 % of
-    the window is, 0.99 when all of it is.
-
-    Parameters
-    ----------
-    logits
-        (B, C, H, W) float; with C = 1 the logit of the second of two classes.
-    mask
-        (B, H, W) int64 class index, 255 ignored.
-    """
-    valid = mask != IGNORE_INDEX
-    foreground = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)[:, 1:]
-    probabilities = foreground * valid[:, None]  # (B, C-1, H, W)
-    classes = torch.arange(1, 1 + probabilities.shape[1], device=mask.device).view(1, -1, 1, 1)
-    truth = (mask[:, None] == classes).to(probabilities.dtype)  # (B, C-1, H, W)
-    smoothing = DICE_SMOOTHING_SHARE * mask[0].numel()
-    overlap = (probabilities * truth).sum(dim=(2, 3))  # (B, C-1)
-    mass = probabilities.sum(dim=(2, 3)) + truth.sum(dim=(2, 3))
-    return (1 - (2 * overlap + smoothing) / (mass + smoothing)).mean()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,31 @@ from torch import Tensor
 from glomseg.types import IGNORE_INDEX
 
 SMOOTHING_SHARE = 0.01
-"""The smoothing mass of the Tversky loss as a share of the window's pixels, that of the Dice loss too."""
+"""The smoothing mass of the Dice and the Tversky loss as a share of the window's pixels."""
 
 _LEAST = 1e-7
+
+
+def dice_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """Return one minus the soft Dice of the foreground classes, mean over windows and classes.
+
+    For one window and class with predicted mass P, true mass T and overlap I, all sums over the n
+    labelled or unlabelled pixels of the window, it is 1 - (2 I + s) / (P + T + s) with s = 0.01 n.
+    **An empty tile** (T = 0) costs P / (P + s): nothing when nothing is predicted, one half when 1 % of
+    the window is, 0.99 when all of it is.
+
+    Parameters
+    ----------
+    logits
+        (B, C, H, W) float; with C = 1 the logit of the second of two classes.
+    mask
+        (B, H, W) int64 class index, 255 ignored.
+    """
+    probabilities, truth, _ = _foreground(logits, mask)
+    smoothing = SMOOTHING_SHARE * mask[0].numel()
+    overlap = (probabilities * truth).sum(dim=(2, 3))  # (B, C-1)
+    mass = probabilities.sum(dim=(2, 3)) + truth.sum(dim=(2, 3))
+    return (1 - (2 * overlap + smoothing) / (mass + smoothing)).mean()
 
 
 def tversky_loss(

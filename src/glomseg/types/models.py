@@ -221,3 +221,7 @@ class ModelCard:
         """Return the words of a list in `trained_on`, which is of a stranger's file and may hold anything."""
         value = self.trained_on.get(key)
         return {str(item) for item in value} if isinstance(value, (list, tuple)) else set()
+
+    def seen_images(self) -> set[str]:
+        """Return the first digits of the hashes of all images that decided its weights, or those it started from."""
+        return self.listed("train_images") | self.listed("val_images") | self.listed("start_images")

@@ -1,6 +1,7 @@
 import dataclasses
 import importlib
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,15 @@ def test_the_engines_benchmark_prints_ratios():
     for engine in ("onnx", "openvino"):
         assert re.search(rf"{engine} +.*[\d.]+ times \([\d.]+ to [\d.]+\) as fast as torch", done.stdout)
     assert "fastest: " in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
+def test_the_benchmark_of_compiling_prints_ratios():
+    done = run("compiled.py", "--quick")
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"ratio: compiled is [\d.]+ times \([\d.]+ to [\d.]+\) as fast as plain", done.stdout)) == 2
+    assert len(re.findall(r"compiled in \d+ s", done.stdout)) == 2
 
 
 def test_renderings_keep_the_glass_and_have_the_stains_they_are_named_after(benchmark):

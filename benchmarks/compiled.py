@@ -1,0 +1,60 @@
+"""Whether torch.compile pays: the default network's training step and prediction, compiled and as glomseg runs them."""
+
+import time
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from glomseg.config import LossSettings
+from glomseg.models.build import build_model
+from glomseg.training.losses import TrainingLoss
+from networks import give_statistics
+from timing import parse_quick, print_comparison, print_machine, print_torch, take_turns
+
+_QUICK = {"channels": (8, 8, 8, 8), "n_blocks": (1, 1, 1, 1), "head_channels": 8}
+
+
+def training_step(network: nn.Module, images: Tensor, masks: Tensor) -> float:
+    """Return the loss of one step, without the optimizer's part."""
+    outputs = network(images)
+    loss = TrainingLoss(LossSettings())(outputs.main, outputs.auxiliary, masks)
+    loss.backward()
+    network.zero_grad(set_to_none=True)
+    return loss.item()
+
+
+@torch.no_grad()
+def prediction(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the logits of a window."""
+    logits: Tensor = network(images).main
+    return logits
+
+
+def main(*, quick: bool) -> None:
+    side_px, n_rounds = (64, 2) if quick else (160, 15)
+    torch.manual_seed(0)
+    plain = build_model("fpn_resnet_small", n_classes=2, **(_QUICK if quick else {}))
+    plain = give_statistics(plain, scale=(0.5, 1)).to(memory_format=torch.channels_last)
+    compiled = torch.compile(plain)
+    masks = torch.randint(0, 2, (8, side_px, side_px))
+    for title, n_windows, window_px in (("training step", 8, side_px), ("prediction", 1, 4 * side_px)):
+        plain.train(title == "training step")
+        images = torch.randn(n_windows, 3, window_px, window_px).contiguous(memory_format=torch.channels_last)
+        calls = {
+            name: partial(training_step, network, images, masks)
+            if plain.training
+            else partial(prediction, network, images)
+            for name, network in (("plain", plain), ("compiled", compiled))
+        }
+        start = time.perf_counter()
+        calls["compiled"]()
+        print(f"\n{title}: compiled in {time.perf_counter() - start:.0f} s")
+        print_comparison(f"{n_windows} of {window_px} x {window_px} pixels", take_turns(calls, n_rounds=n_rounds))
+
+
+if __name__ == "__main__":
+    quick = parse_quick(__doc__)
+    print_machine("torch", "glomseg")
+    print_torch()
+    main(quick=quick)

@@ -6,7 +6,7 @@ import pytest
 from glomseg.errors import InvalidInputError, MissingInputError
 from glomseg.images import write_png
 from glomseg.steps import benchmark
-from glomseg.steps.benchmark import N_DECODED, benchmark_model
+from glomseg.steps.benchmark import N_DECODED, BenchmarkResult, EngineTiming, Timing, benchmark_model
 
 CPU = {"device": "cpu", "precision": "32-true", "engines": ["torch"]}
 
@@ -64,6 +64,29 @@ def test_engines_take_turns_and_ratios_are_image_by_image(fpn_model, graph_at_ha
     assert onnx.ratio == 2
     assert (onnx.ratio_low, onnx.ratio_high) == pytest.approx(np.percentile([2, 1, 3], [5, 95]))
     assert (openvino.device, openvino.precision) == ("cpu", "32-true")
+
+
+@pytest.mark.parametrize(
+    ("median_s", "ratios", "is_clear"),
+    [
+        (2.0, (1.2, 3.0), True),
+        (2.0, (0.9, 3.0), False),
+        (5.0, (0.5, 0.9), True),  # PyTorch is faster whenever they meet
+        (5.0, (0.5, 1.1), False),
+    ],
+)
+def test_the_fastest_is_clear_where_the_ratios_do_not_cross_one(median_s, ratios, is_clear):
+    def engine(name, seconds, low, high):
+        timing = Timing(fps=1 / seconds, n_images=9, median_s=seconds, low_s=seconds, high_s=seconds)
+        where = {"device": "cpu", "precision": "32-true"}
+        return EngineTiming(engine=name, model=timing, ratio=4 / seconds, ratio_low=low, ratio_high=high, **where)
+
+    engines = (engine("torch", 4.0, 1.0, 1.0), engine("onnx", median_s, *ratios))
+    result = BenchmarkResult(
+        engines=engines, left_out={}, model=engines[0].model, end_to_end=engines[0].model, working_size=(64, 64),
+        peak_memory_bytes=0, device="cpu", precision="32-true",
+    )  # fmt: skip
+    assert result.fastest_is_clear is is_clear
 
 
 def test_an_exported_network_is_timed_with_its_own_engine(fpn_model, fpn_graph, tmp_path):

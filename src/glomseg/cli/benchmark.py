@@ -89,9 +89,7 @@ def _show_engines(result: "BenchmarkResult") -> None:
     ]
     head = ["engine", "precision", "median (ms)", f"times as fast as {first.engine} (5 to 95 %)"]
     show_table("the model alone, engines in turns", head, rows, n_left=2)
-    others = [item for item in result.engines if item is not first]
-    is_clear = all(item.ratio_high < 1 for item in others) if fastest is first else fastest.ratio_low > 1
-    if is_clear:
+    if result.fastest_is_clear:
         say(f"fastest here: {fastest.engine}")
     else:
         say(f"fastest here: {fastest.engine}, but not by more than the times vary: try more images with --n")

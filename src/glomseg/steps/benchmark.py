@@ -112,6 +112,14 @@ class BenchmarkResult:
         """The engine with the least median time."""
         return min(self.engines, key=lambda item: item.model.median_s)
 
+    @property
+    def fastest_is_clear(self) -> bool:
+        """Whether it is faster than the first engine, or that than all others, by more than the times vary."""
+        first, *others = self.engines
+        if self.fastest is first:
+            return all(item.ratio_high < 1 for item in others)
+        return self.fastest.ratio_low > 1
+
 
 def benchmark_model(
     model: str | os.PathLike[str],

@@ -206,6 +206,12 @@ def test_tables_of_recipes(benchmark, tmp_path):
     assert [item.run.steps for item in module.read_table(table, steps=None).values()] == ["auto", "auto"]
 
 
+def test_the_table_of_factors_is_valid_and_each_differs_from_the_default(benchmark):
+    recipes = benchmark("recipes").read_table(BENCHMARKS / "factors.toml", steps=None)
+    assert next(iter(recipes)) == "default"
+    assert len({recipe.model_dump_json() for recipe in recipes.values()}) == len(recipes)
+
+
 def test_each_group_is_held_out_and_all_others_are_trained_on(benchmark, tiny_dataset):
     dataset = open_dataset(tiny_dataset)
     split = benchmark("recipes").hold_out(dataset, "SITE_S06", seed=0)

@@ -177,7 +177,7 @@ def test_every_command_takes_its_name_and_writes_nothing_into_the_package(tiny_d
     code, _, complained = glomseg("evaluate", "box", tiny_dataset, "--mpp", 2, "--worst", 0, *CPU)
     assert code == 0, complained
     assert (tmp_path / "evaluation-all" / "evaluation.json").is_file()
-    code, _, complained = glomseg("export", "box", "-o", tmp_path / "exported")
+    code, _, complained = glomseg("export", "box", "--format", "mmseg", "-o", tmp_path / "exported")
     assert "MMSegmentation" in complained  # which has no such network
     code, said, complained = glomseg("benchmark", "box", "--size", 64, "--n", 1, "--warmup", 1, *CPU)
     assert code == 0, complained

@@ -47,11 +47,11 @@ def test_none_empties_a_setting_or_is_its_value(tmp_path):
     )
     assert (settings.crop.flip, settings.colors.normalise, settings.model.freeze) == ("none", "none", "none")
     assert settings.run.average_decay is None
-    path = tmp_path / "mine.toml"
+    path = tmp_path / "none.toml"
     path.write_text('[scaling]\nmpp = "none"\n[crop]\nflip = "none"\n')
     recipe = load_recipe(str(path))
-    assert (recipe.scaling.mpp, recipe.crop.flip) == (None, "none")
-    with pytest.raises(InvalidInputError, match=r"run\.save_every = None"):
+    assert (recipe.recipe, recipe.scaling.mpp, recipe.crop.flip) == ("none", None, "none")
+    with pytest.raises(InvalidInputError, match=r"run\.save_every = 'none'"):
         load_recipe("default", ["run.save_every=none"])
 
 

@@ -17,20 +17,23 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _emptied(cls, values: Any) -> Any:
-        """Read the text ``none`` as None, which TOML cannot write, wherever it is not itself one of the choices."""
+        """Read the text ``none``, where a setting may be empty, as None, which TOML cannot write."""
         if not isinstance(values, dict):
             return values
-        fields = cls.model_fields
-        return {
-            key: None if value == "none" and not (key in fields and "none" in _words(fields[key].annotation)) else value
-            for key, value in values.items()
-        }
+        empty = {key for key, field in cls.model_fields.items() if _may_be_empty(field.annotation)}
+        return {key: None if value == "none" and key in empty else value for key, value in values.items()}
 
 
-def _words(annotation: Any) -> set[str]:
-    """Return the texts that a setting may be by its annotation."""
+def _may_be_empty(annotation: Any) -> bool:
+    """Return whether a setting may be None, and the text ``none`` is not itself one of its values."""
+    choices = _choices(annotation)
+    return type(None) in choices and "none" not in choices
+
+
+def _choices(annotation: Any) -> set[Any]:
+    """Return the types and texts of which a setting may be any."""
     parts = get_args(annotation)
-    return {part for part in parts if isinstance(part, str)}.union(*map(_words, parts))
+    return {part for part in parts if not get_args(part)}.union(*map(_choices, parts))
 
 
 class ParameterRule(Section):

@@ -23,7 +23,7 @@ from timing import measure, parse_quick, print_machine, print_torch, ratio, spre
 FIRST_BATCHES = 3
 """Not timed: worker processes start and fill their queues."""
 
-CHOSEN = ("scaling.mpp=2", "crop.size_px=160", "run.batch_size=8")
+CHOSEN = ("scaling.mpp=2", "crop.size_px=160", "run.batch_size=8", "run.steps=300", "run.val_every=150")
 """What the default recipe chooses for glomeruli."""
 
 

@@ -43,6 +43,16 @@ def test_the_metrics_benchmark_prints_a_ratio():
     assert "Python" in done.stdout
 
 
+def test_the_benchmark_of_the_loader_prints_ratios():
+    done = run("loading.py", "--quick")
+    assert done.returncode == 0, done.stderr
+    for recipe in ("default", "homework"):
+        assert (
+            len(re.findall(rf"^  {recipe}, tiles .* ratio to the appetite: [\d.]+ times", done.stdout, re.MULTILINE))
+            == 6
+        )
+
+
 @pytest.mark.slow
 def test_the_engines_benchmark_prints_ratios():
     done = run("engines.py", "--quick")

@@ -231,6 +231,9 @@ def test_hard_example_mining():
     by_number = losses(CE, sampler={"type": "mmseg.OHEMPixelSampler"})[0]
     assert (by_number.ohem_threshold, by_number.ohem_min_kept) == (0, 100_000)  # its defaults
     assert losses(CE)[0].ohem_threshold is None
+    for wrong in ({"thresh": "0.7"}, {"min_kept": [1]}):
+        with pytest.raises(InvalidInputError, match="numbers are needed"):
+            losses(CE, sampler={"type": "OHEMPixelSampler", **wrong})
 
 
 def test_other_samplers_and_those_of_auxiliary_heads_are_told():

@@ -1,6 +1,7 @@
 """Losses of an MMSegmentation config as settings."""
 
 from collections.abc import Mapping
+from types import NoneType
 from typing import Any
 
 from glomseg.errors import InvalidInputError
@@ -120,6 +121,8 @@ def _mining(sampler: Values | None, account: Account) -> dict[str, Any]:
         account.note(f"the sampler {kind} is not carried over: all pixels count in the loss")
         return {}
     threshold, min_kept = sampler.get("thresh"), sampler.get("min_kept", 100_000)
+    if not isinstance(threshold, (int, float, NoneType)) or not isinstance(min_kept, int):
+        raise InvalidInputError(f"{kind} has thresh={threshold!r} and min_kept={min_kept!r}: numbers are needed")
     hard = "the hardest" if threshold is None else f"those whose true class has a probability below {threshold:g}"
     account.becomes(
         f"decode_head: {kind}", f"the cross-entropy of {hard}, at least {min_kept:,} pixels a window, over the batch"

@@ -9,12 +9,9 @@ from torch import Tensor, nn
 
 from glomseg.config import LossSettings
 from glomseg.inference.runtime import fold_batchnorm, prepare_for_inference
-from glomseg.models.build import build_model
 from glomseg.training.losses import TrainingLoss
-from networks import give_statistics
+from networks import QUICK, network_with_statistics
 from timing import parse_quick, print_comparison, print_machine, print_torch, take_turns
-
-_QUICK = {"channels": (8, 8, 8, 8), "n_blocks": (1, 1, 1, 1), "head_channels": 8}
 
 
 def training_step(network: nn.Module, images: Tensor, masks: Tensor) -> float:
@@ -35,9 +32,8 @@ def prediction(network: nn.Module, images: Tensor) -> Tensor:
 
 def main(*, quick: bool) -> None:
     side_px, n_rounds = (64, 2) if quick else (160, 15)
-    torch.manual_seed(0)
-    network = build_model("fpn_resnet_small", n_classes=2, **(_QUICK if quick else {}))
-    network = give_statistics(network, scale=(0.5, 1)).to(memory_format=torch.channels_last)
+    network = network_with_statistics("fpn_resnet_small", **(QUICK if quick else {}))
+    network = network.to(memory_format=torch.channels_last)
     masks = torch.randint(0, 2, (8, side_px, side_px))
     # What makes prediction quick cannot be compiled: Winograd's convolutions decide by the size of what they are given.
     quickened = prepare_for_inference(network, device=torch.device("cpu"), precision="32-true")

@@ -10,20 +10,12 @@ from glomseg.inference.engines.building import engine_network, predictor_of
 from glomseg.inference.engines.graph import onnx_graph
 from glomseg.inference.predictor import Predictor
 from glomseg.inference.runtime import prepare_for_inference
-from glomseg.models.build import build_model
 from glomseg.models.segmentor import Segmentor
 from glomseg.types import GLOMERULUS, ModelCard
-from networks import give_statistics
+from networks import QUICK, network_with_statistics
 from timing import parse_quick, print_machine, print_torch, ratio, spread, take_turns
 
 NETWORKS = ("fpn_resnet_small", "pspnet_r18", "segformer_mit_b0")
-_QUICK = {"channels": (8, 8, 8, 8), "n_blocks": (1, 1, 1, 1), "head_channels": 8}
-
-
-def network_with_statistics(name: str, **options: object) -> Segmentor:
-    """Return a 2-class network with random weights whose normalisations have something to do."""
-    torch.manual_seed(0)
-    return give_statistics(build_model(name, n_classes=2, **options).eval(), scale=(0.5, 1))
 
 
 def sides(network: Segmentor, card: ModelCard) -> dict[str, Predictor]:
@@ -42,7 +34,7 @@ def main(*, quick: bool) -> None:
         print(
             f"\n{name}, one window of {size_px} x {size_px} pixels to logits of that size, {n_rounds} rounds in turns"
         )
-        network = network_with_statistics(name, **(_QUICK if quick else {}))
+        network = network_with_statistics(name, **(QUICK if quick else {})).eval()
         engines = sides(network, ModelCard(architecture=name, classes=GLOMERULUS))
         images = torch.randn(1, 3, size_px, size_px, generator=torch.Generator().manual_seed(1))
         images = images.contiguous(memory_format=torch.channels_last)

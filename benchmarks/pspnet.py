@@ -12,14 +12,13 @@ from torch import Tensor
 from glomseg.devices import autocast_dtype, choose_precision
 from glomseg.inference.runtime import prepare_for_inference
 from glomseg.memory import keep_freed_memory
-from glomseg.models.build import build_model
 from glomseg.models.heads.psp import PSPHead
 from glomseg.models.segmentor import Segmentor
 from glomseg.models.winograd import use_winograd
 from glomseg.recipes import load_recipe
 from glomseg.training.losses import TrainingLoss
 from glomseg.training.run import make_optimizer
-from networks import give_statistics
+from networks import network_with_statistics
 from timing import parse_quick, print_comparison, print_machine, print_torch, take_turns_apart
 
 CPU = torch.device("cpu")
@@ -36,10 +35,9 @@ class PlainPSPHead(PSPHead):
         return logits
 
 
-def network_with_statistics(*, seed: int = 0) -> Segmentor:
-    """Return a 2-class network whose normalisations have something to do."""
-    torch.manual_seed(seed)
-    return give_statistics(build_model("pspnet_r50", n_classes=2, zero_init_residual=False), scale=(0.3, 0.6))
+def pspnet() -> Segmentor:
+    """Return the network that is timed."""
+    return network_with_statistics("pspnet_r50", scale=(0.3, 0.6), zero_init_residual=False)
 
 
 def plain_form(network: Segmentor) -> Segmentor:
@@ -101,13 +99,13 @@ def build_step(*, crop_px: int, batch_size: int, fast: bool) -> Callable[[], flo
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(batch_size, 3, crop_px, crop_px, generator=generator)
     masks = torch.randint(0, 2, (batch_size, crop_px, crop_px), generator=generator)
-    network = network_with_statistics()
+    network = pspnet()
     return training_step(network if fast else plain_form(network), images, masks, fast=fast)
 
 
 def build_prediction(*, size_px: int, fast: bool) -> Callable[[], np.ndarray]:
     """Return the prediction of random pixels as an array, which a process can hand over."""
-    network = network_with_statistics()
+    network = pspnet()
     predict = prediction(network if fast else plain_form(network), size_px=size_px, fast=fast)
     return lambda: predict().numpy()
 

@@ -13,7 +13,7 @@ import torch
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from pspnet import network_with_statistics  # noqa: E402
+from pspnet import pspnet  # noqa: E402
 from timing import print_comparison, print_machine, print_torch  # noqa: E402
 
 PEER, OURS = "MMSegmentation", "glomseg"
@@ -22,7 +22,7 @@ PEER, OURS = "MMSegmentation", "glomseg"
 def write_inputs(folder: Path, *, size_px: int, crop_px: int, batch_size: int) -> None:
     """Write the weights, one image to predict and one batch to train on, normalised as both sides expect them."""
     generator = torch.Generator().manual_seed(3)
-    torch.save(network_with_statistics().state_dict(), folder / "weights.pth")
+    torch.save(pspnet().state_dict(), folder / "weights.pth")
     inputs = {
         "image": torch.randn(1, 3, size_px, size_px, generator=generator),
         "images": torch.randn(batch_size, 3, crop_px, crop_px, generator=generator),

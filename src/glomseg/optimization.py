@@ -20,8 +20,12 @@ class Section(BaseModel):
         """Read the text ``none``, where a setting may be empty, as None, which TOML cannot write."""
         if not isinstance(values, dict):
             return values
-        empty = {key for key, field in cls.model_fields.items() if _may_be_empty(field.annotation)}
-        return {key: None if value == "none" and key in empty else value for key, value in values.items()}
+        emptied = {
+            key: None
+            for key, value in values.items()
+            if value == "none" and key in cls.model_fields and _may_be_empty(cls.model_fields[key].annotation)
+        }
+        return {**values, **emptied}
 
 
 def _may_be_empty(annotation: Any) -> bool:

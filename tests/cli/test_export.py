@@ -94,6 +94,8 @@ def test_a_model_that_normalises_stains_is_exported_with_a_warning(tiny_model, t
     network, card = load_model(tiny_model)
     look = ReinhardLook(mean=(60.0, 20.0, -10.0), std=(15.0, 10.0, 10.0))
     save_model(tmp_path / "m.safetensors", network, dataclasses.replace(card, stain=look))
-    notes = export_model(tmp_path / "m.safetensors", format="mmseg", out=tmp_path / "out").notes
+    (written,) = export_model(tmp_path / "m.safetensors", formats=["mmseg"], out=tmp_path / "out")
+    notes = written.notes
     assert any("does not bring stains to a reference as this model learnt with (reinhard)" in note for note in notes)
-    assert not any("stains" in note for note in export_model(tiny_model, format="mmseg", out=tmp_path / "plain").notes)
+    (plain,) = export_model(tiny_model, formats=["mmseg"], out=tmp_path / "plain")
+    assert not any("stains" in note for note in plain.notes)

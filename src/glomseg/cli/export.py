@@ -32,10 +32,10 @@ def export(
     out
         Folder to write to.
     """
-    from glomseg.steps.export_model import check_format, export_model
+    from glomseg.steps.export_model import export_model
 
-    for one in [check_format(item.strip()) for item in format.split(",")]:
-        result = export_model(model, images, out=out, format=one, mpp=mpp)
+    formats = [item.strip() for item in format.split(",")]
+    for result in export_model(model, images, out=out, formats=formats, mpp=mpp):
         for note in result.notes:
             say_warning(note)
         if result.agreement is not None:

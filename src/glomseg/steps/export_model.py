@@ -8,7 +8,7 @@ from pathlib import Path
 from glomseg.data.crops import at_working_size
 from glomseg.errors import InvalidInputError, did_you_mean
 from glomseg.images import read_image
-from glomseg.inference.engines.agreement import N_IMAGES, Agreement, Image
+from glomseg.inference.engines.agreement import N_IMAGES, Agreement
 from glomseg.inference.engines.building import agreement_of, engine_network
 from glomseg.inference.engines.exported_files import save_exported
 from glomseg.inference.engines.graph import onnx_graph
@@ -24,7 +24,7 @@ FORMATS = ("onnx", "openvino", "mmseg")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportResult:
-    """What was written.
+    """What was written in one format.
 
     Attributes
     ----------
@@ -46,13 +46,13 @@ def export_model(
     images: Sequence[str | os.PathLike[str]] = (),
     *,
     out: str | os.PathLike[str],
-    format: str,
+    formats: Sequence[str] = ("onnx", "openvino"),
     mpp: float | None = None,
-) -> ExportResult:
-    """Write a model in the format of another program.
+) -> tuple[ExportResult, ...]:
+    """Write a model in the formats of other programs; return what was written in each.
 
-    An exported network is first compared with PyTorch's on images of several sizes, and written only if all differences
-    can be rounding.
+    An exported network is first compared with PyTorch's on images of several sizes, and nothing is written unless all
+    differences can be rounding.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def export_model(
         Files, folders and patterns of tiles that an exported network is compared on; none draws synthetic tissue.
     out
         The folder to write to.
-    format
+    formats
         "onnx": the network with its card as one file for ONNX Runtime. "openvino": the same as two files for OpenVINO.
         "mmseg": a config and a checkpoint of MMSegmentation 1.x.
     mpp
@@ -71,19 +71,39 @@ def export_model(
     Raises
     ------
     InvalidInputError
-        If there is no such format, the other program has no such network, an image cannot be read, or the exported
-        network does not give what PyTorch gives.
+        If there is no such format, or none, the other program has no such network, an image cannot be read, or the
+        exported network does not give what PyTorch gives.
     """
-    if check_format(format) == "mmseg" and (images or mpp is not None):
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        name = next(iter(unknown), "")
+        raise InvalidInputError(f"--format {name!r} is not known: {did_you_mean(name, FORMATS)}")
+    if "mmseg" in formats and (images or mpp is not None):
         raise InvalidInputError("images and --mpp are for --format onnx and openvino, which are compared with PyTorch")
     path = model_path(model)
     if path.suffix == ".json":
         raise InvalidInputError(f"{str(path)!r} is an ensemble of several networks: export its models one by one")
     tiles = [read_image(image) for image in find_images(images)[:N_IMAGES]] if images else []
     network, card = load_model(path)
-    if format != "mmseg":
-        return _export_network(network, card, tiles, out=Path(out), name=path.stem, engine=format, mpp=mpp)
-    files = save_openmmlab(out, network, card, name=path.stem)
+    working = [at_working_size(tile, tile.shape[:2], scaling=card.scaling, mpp=mpp) for tile in tiles]
+    engines = [name for name in formats if name != "mmseg"]
+    data = onnx_graph(network) if engines else b""
+    agreements = {}
+    for engine in engines:
+        built = engine_network(data, engine=engine, name=path.stem)
+        agreements[engine] = agreement_of(built, network, card, engine=engine, images=working)
+    results = []
+    for name in formats:
+        if name == "mmseg":
+            results.append(_export_openmmlab(network, card, out=Path(out), name=path.stem))
+        else:
+            files = save_exported(Path(out), data, card, name=path.stem, engine=name)
+            results.append(ExportResult(files=files, notes=(), agreement=agreements[name]))
+    return tuple(results)
+
+
+def _export_openmmlab(network: Segmentor, card: ModelCard, *, out: Path, name: str) -> ExportResult:
+    files = save_openmmlab(out, network, card, name=name)
     notes = []
     if card.scaling.mpp is not None:
         notes.append(
@@ -101,28 +121,3 @@ def export_model(
             "predictions there will be worse"
         )
     return ExportResult(files=files, notes=tuple(notes))
-
-
-def check_format(format: str) -> str:
-    """Return the name of a format; raise InvalidInputError if there is no such."""
-    if format not in FORMATS:
-        raise InvalidInputError(f"--format {format!r} is not known: {did_you_mean(format, FORMATS)}")
-    return format
-
-
-def _export_network(
-    network: Segmentor,
-    card: ModelCard,
-    tiles: Sequence[Image],
-    *,
-    out: Path,
-    name: str,
-    engine: str,
-    mpp: float | None,
-) -> ExportResult:
-    working = [at_working_size(tile, tile.shape[:2], scaling=card.scaling, mpp=mpp) for tile in tiles]
-    data = onnx_graph(network)
-    built = engine_network(data, engine=engine, name=name)
-    agreement = agreement_of(built, network, card, engine=engine, images=working)
-    files = save_exported(out, data, card, name=name, engine=engine)
-    return ExportResult(files=files, notes=(), agreement=agreement)

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from box_model import RECIPES, pretrain
-from glomseg import Dataset, Settings, Split, load_recipe, open_dataset, read_card, write_split
+from glomseg import Dataset, Settings, Split, load_recipe, open_dataset, write_split
 from glomseg.data.findings import counted
 from glomseg.data.statistics import scan_masks
 from glomseg.errors import GlomsegError, InvalidInputError, MissingInputError
@@ -125,10 +125,9 @@ def starts_of(pattern: str, dataset: Dataset, groups: Sequence[str]) -> tuple[di
         path = Path(pattern.replace("{group}", group))
         if not path.is_file():
             raise MissingInputError(f"--start {pattern!r}: there is no {str(path)!r} for the group {group!r}")
-        seen = read_card(path).seen_images()
+        seen = refuse_seen(path, dataset, hashes, held_out=group)
         if not seen:
             notes.append(f"{path} does not say what it was trained on: it may have seen any of these tiles")
-        refuse_seen(path, dataset, hashes, held_out=group)
         n_again = sum(digest in seen for digest in hashes.values())
         if n_again:
             notes.append(

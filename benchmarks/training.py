@@ -83,10 +83,15 @@ def image_hashes(dataset: Dataset) -> dict[str, str]:
     return {name: image_digits(digest) for name, digest in hash_tiles(dataset).items()}
 
 
-def refuse_seen(model: Path, dataset: Dataset, hashes: Mapping[str, str], *, held_out: str) -> None:
-    """Raise InvalidInputError if the model, or what it started from, learnt from a tile of the held-out group.
+def refuse_seen(model: Path, dataset: Dataset, hashes: Mapping[str, str], *, held_out: str) -> set[str]:
+    """Return what the card of a model lists as seen by it, or by what it started from.
 
     `hashes` are those of `image_hashes`.
+
+    Raises
+    ------
+    InvalidInputError
+        If a tile of the held-out group is among that.
     """
     seen = read_card(model).seen_images()
     tested = [item.name for item in dataset.samples if item.group == held_out and hashes[item.name] in seen]
@@ -95,6 +100,7 @@ def refuse_seen(model: Path, dataset: Dataset, hashes: Mapping[str, str], *, hel
             f"{str(model)!r}, or the model that it started from, was trained on {tested[0]!r}, which is of the "
             f"held-out {held_out!r}: name another start"
         )
+    return seen
 
 
 def counts_of_test(
